@@ -1,0 +1,236 @@
+"""Inverse kinematics: joint positions -> SMPL's local rotations.
+
+Positions leave a bone's twist about itself open. What is known about bodies closes the gap, one frame at a time, so a
+stream that is solved piece by piece has no seams:
+
+- pelvis and upper chest carry three bones each, which fix them (Kabsch's method; Kabsch 1976, Acta Cryst. A32:922);
+- the spine between them turns evenly from one to the other;
+- knees and elbows are hinges, so the plane that a limb bends in gives the twist of the thigh and the upper arm. As the
+  limb straightens that plane fades; the foot's direction (legs) and the least twist from the trunk (both) take over
+  continuously, because the candidates are added as vectors, each as long as it is trustworthy;
+- everything else (neck, collars, forearms, shins) takes the least turn from its parent, and joints without children
+  (head, feet, wrists) stay as they rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinesphere import rotations as rot
+from kinesphere.errors import InputError
+from kinesphere.skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, SMPL22, FloatArray, Skeleton
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Limb:
+    """``upper``, ``hinge`` and ``end`` joints; ``axis``: the hinge's axis at rest in a T pose, positive bends.
+
+    tip: the joint whose direction from ``end`` tells the twist of a straight limb; -1: nothing does.
+    """
+
+    upper: int
+    hinge: int
+    end: int
+    axis: tuple[float, float, float]
+    tip: int = -1
+
+
+def _limb(side: str, upper: str, hinge: str, end: str, axis: tuple[float, float, float], tip: str = "") -> _Limb:
+    index = [JOINT_INDEX[f"{side}_{name}"] for name in (upper, hinge, end)]
+    return _Limb(index[0], index[1], index[2], axis, JOINT_INDEX[f"{side}_{tip}"] if tip else -1)
+
+
+_LIMBS: Final = (
+    _limb("left", "hip", "knee", "ankle", (1.0, 0.0, 0.0), "foot"),
+    _limb("right", "hip", "knee", "ankle", (1.0, 0.0, 0.0), "foot"),
+    _limb("left", "shoulder", "elbow", "wrist", (0.0, -1.0, 0.0)),
+    _limb("right", "shoulder", "elbow", "wrist", (0.0, 1.0, 0.0)),
+)
+_PELVIS: Final = JOINT_INDEX["pelvis"]
+_SPINE: Final = (JOINT_INDEX["spine1"], JOINT_INDEX["spine2"])
+_CHEST: Final = JOINT_INDEX["spine3"]
+# Each joint that aims its only child by the least turn, parents first.
+_AIMED: Final = tuple(
+    (JOINT_INDEX[joint], JOINT_INDEX[child])
+    for joint, child in (
+        ("neck", "head"), ("left_collar", "left_shoulder"), ("right_collar", "right_shoulder"),
+        ("left_knee", "left_ankle"), ("right_knee", "right_ankle"),
+        ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"),
+        ("left_ankle", "left_foot"), ("right_ankle", "right_foot"),
+    )
+)  # fmt: skip
+_LEAVES: Final = tuple(
+    JOINT_INDEX[name] for name in ("head", "left_foot", "right_foot", "left_wrist", "right_wrist")
+)
+# Radians of bend between which the hinge's plane becomes the better witness of twist.
+_BEND_FADE: Final = (np.radians(8.0), np.radians(40.0))
+# How far the least twist counts when nothing else speaks; it also keeps the sum of witnesses from vanishing.
+_LEAST_TWIST_WEIGHT: Final = 0.15
+
+
+def solve(positions: NDArray[np.floating], skeleton: Skeleton = SMPL22) -> tuple[FloatArray, FloatArray]:
+    """Root translation [T,3] and local rotations [T,22,4] (unit, wxyz, SMPL's) that put ``skeleton`` on ``positions``.
+
+    positions: [T,22,3] metres, world, Y up. If their bone lengths are not the skeleton's, bone directions are kept and
+    the lengths are the skeleton's. Forward kinematics then returns the positions, except for what the person's hip and
+    collar angles differ from the skeleton's. Every frame is solved by itself.
+    Raises InputError: ``positions`` of another shape or not finite; ``skeleton`` not SMPL's 22 joints.
+    """
+    if skeleton.names != JOINT_NAMES:
+        raise InputError("skeleton", "only the 22-joint skeleton can be solved for")
+    if positions.ndim != 3 or positions.shape[1:] != (NUM_JOINTS, 3):
+        raise InputError("positions", f"has shape {list(positions.shape)}, expected [T, {NUM_JOINTS}, 3]")
+    if not np.isfinite(positions).all():
+        raise InputError("positions", "holds NaN or infinite values")
+    solver = _Solver(np.asarray(positions, dtype=np.float64), skeleton)
+    return solver.translation.astype(np.float32), solver.local().astype(np.float32)
+
+
+class _Solver:
+    """Walks from the pelvis outwards. ``world`` [T,22,4] and ``placed`` [T,22,3] are what is solved so far."""
+
+    def __init__(self, positions: Doubles, skeleton: Skeleton) -> None:
+        self.skeleton = skeleton
+        self.offsets = skeleton.offsets.astype(np.float64)
+        self.translation = positions[:, _PELVIS]
+        self.targets = self._on_skeleton(positions)
+        self.world = np.zeros((*positions.shape[:2], 4))
+        self.placed = self.targets.copy()
+        self._trunk()
+        for limb in _LIMBS:
+            # The collar comes before the arm that hangs on it.
+            if limb.upper not in self.skeleton.children(_PELVIS):
+                self._aim(self.skeleton.parents[limb.upper], limb.upper)
+            self._upper(limb)
+        for joint, child in _AIMED:
+            self._aim(joint, child)
+        for leaf in _LEAVES:
+            self.world[:, leaf] = self.world[:, skeleton.parents[leaf]]
+
+    def local(self) -> Doubles:
+        parents = np.array(self.skeleton.parents)
+        local = rot.multiply(rot.inverse(self.world[:, parents]), self.world)
+        local[:, _PELVIS] = self.world[:, _PELVIS]
+        return np.asarray(rot.normalize(local), dtype=np.float64)
+
+    def _on_skeleton(self, positions: Doubles) -> Doubles:
+        """The positions with the skeleton's bone lengths; a bone of no length points as it does at rest."""
+        targets = positions.copy()
+        for joint, parent in enumerate(self.skeleton.parents):
+            if parent >= 0:
+                bone = positions[:, joint] - positions[:, parent]
+                length = np.linalg.norm(bone, axis=-1, keepdims=True)
+                want = float(np.linalg.norm(self.offsets[joint]))
+                step = np.where(length > 1e-8, bone / np.maximum(length, 1e-8) * want, self.offsets[joint])
+                targets[:, joint] = targets[:, parent] + step
+        return targets
+
+    def _trunk(self) -> None:
+        self._fit(_PELVIS)
+        chest = self._kabsch(_CHEST)
+        for step, (joint, child) in enumerate(zip(_SPINE, (*_SPINE[1:], _CHEST), strict=True), 1):
+            between = rot.slerp(self.world[:, _PELVIS], chest, step / (len(_SPINE) + 1))
+            self._aim(joint, child, between)
+        self._fit(_CHEST)
+
+    def _kabsch(self, joint: int) -> Doubles:
+        """The rotation of ``joint`` [T,4] that turns its bones at rest onto the targets' best (least squares)."""
+        children = list(self.skeleton.children(joint))
+        bones = self.targets[:, children] - self.targets[:, joint : joint + 1]
+        lengths = np.linalg.norm(self.offsets[children], axis=-1)[:, None]
+        u, _, vt = np.linalg.svd(np.einsum("tci,cj->tij", bones / lengths, self.offsets[children] / lengths))
+        u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
+        return np.asarray(rot.from_matrix(u @ vt), dtype=np.float64)
+
+    def _fit(self, joint: int) -> None:
+        self.world[:, joint] = self._kabsch(joint)
+        for child in self.skeleton.children(joint):
+            self._place(joint, child)
+
+    def _place(self, joint: int, child: int) -> None:
+        self.placed[:, child] = self.placed[:, joint] + rot.rotate(self.world[:, joint], self.offsets[child])
+
+    def _aim(self, joint: int, child: int, start: Doubles | None = None) -> None:
+        """Turn ``joint`` from ``start`` (its parent's rotation by default) just so far that ``child`` is hit."""
+        if start is None:
+            start = self.world[:, self.skeleton.parents[joint]]
+        # From where the joint came to lie: an error of the trunk's fit must not move hands and feet as well.
+        direction = self.targets[:, child] - self.placed[:, joint]
+        self.world[:, joint] = _swing(start, self.offsets[child], direction)
+        self._place(joint, child)
+
+    def _upper(self, limb: _Limb) -> None:
+        """Thigh or upper arm: aimed at knee or elbow, twisted as the witnesses say."""
+        self._aim(limb.upper, limb.hinge)
+        world = self.world[:, limb.upper]
+        along = _unit(self.placed[:, limb.hinge] - self.placed[:, limb.upper])
+        lower = _unit(self.targets[:, limb.end] - self.placed[:, limb.hinge])
+        rest_along, rest_lower = _unit(self.offsets[limb.hinge]), _unit(self.offsets[limb.end])
+        axis = np.array(limb.axis)
+        axis = _unit(axis - np.sum(axis * rest_along) * rest_along)
+        least = rot.rotate(world, axis)
+        bend, plane = _hinge(axis, rest_along, rest_lower, along, lower)
+        known = _smoothstep(bend, *_BEND_FADE)[:, None]
+        witness = known * plane + (1.0 - known) * _LEAST_TWIST_WEIGHT * least
+        if limb.tip >= 0:
+            tip = _unit(self.targets[:, limb.tip] - self.targets[:, limb.end])
+            rest_side = np.cross(_unit(self.offsets[limb.tip]), rest_along)
+            toe_out = _signed_angle(rest_side, axis, rest_along)
+            # As long as the part of the foot across the leg: a stretched foot says nothing.
+            side = np.cross(tip, along)
+            witness += (1.0 - known) * rot.rotate(_about(along, np.full(len(along), toe_out)), side)
+        twist = _signed_angle(least, witness, along)
+        self.world[:, limb.upper] = rot.multiply(_about(along, twist), world)
+
+
+def _hinge(
+    axis: Doubles, rest_along: Doubles, rest_lower: Doubles, along: Doubles, lower: Doubles
+) -> tuple[Doubles, Doubles]:
+    """How far a hinge is bent [T] and where its axis points [T,3], from the directions of both bones [T,3].
+
+    A limb's bones do not lie in one plane at rest, so the bend solves
+    rest_along . R(axis, bend) rest_lower = along . lower, and the axis comes with the frame that both bones span.
+    """
+    out = np.sum(rest_lower * axis) * axis
+    flat = rest_lower - out
+    swept = np.cross(axis, flat)
+    a, b, c = (float(np.sum(rest_along * part)) for part in (flat, swept, out))
+    cosine = (np.sum(along * lower, axis=-1) - c) / np.hypot(a, b)
+    bend = np.arctan2(b, a) + np.arccos(np.clip(cosine, -1.0, 1.0))
+    bent = out + np.cos(bend)[:, None] * flat + np.sin(bend)[:, None] * swept
+    # The axis keeps its angle to the plane of the two bones; both frames share ``along``.
+    rest_normal, normal = np.cross(rest_along, bent), np.cross(along, lower)
+    angle = _signed_angle(rest_normal, np.broadcast_to(axis, bent.shape), rest_along)
+    side = rot.rotate(_about(along, angle), normal)
+    return bend, _unit(side)
+
+
+def _swing(start: Doubles, offset: Doubles, direction: Doubles) -> Doubles:
+    """``start`` [T,4] followed by the least turn that brings ``offset`` [3] into ``direction`` [T,3]."""
+    return np.asarray(rot.multiply(rot.between(rot.rotate(start, offset), direction), start), dtype=np.float64)
+
+
+def _unit(v: Doubles) -> Doubles:
+    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12), dtype=np.float64)
+
+
+def _about(axis: Doubles, angle: Doubles) -> Doubles:
+    """Quaternions [T,4] of ``angle`` [T] about unit ``axis`` [T,3]."""
+    return np.concatenate([np.cos(angle / 2)[:, None], np.sin(angle / 2)[:, None] * axis], axis=-1)
+
+
+def _signed_angle(a: Doubles, b: Doubles, about: Doubles) -> Doubles:
+    """The angle from ``a`` to ``b``, both across ``about`` (unit), positive by the right hand."""
+    sine = np.sum(np.cross(a, b) * about, axis=-1)
+    return np.asarray(np.arctan2(sine, np.sum(a * b, axis=-1)), dtype=np.float64)
+
+
+def _smoothstep(x: Doubles, low: float, high: float) -> Doubles:
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float64)
