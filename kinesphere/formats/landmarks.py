@@ -1,0 +1,116 @@
+"""From the landmarks that every rig has (hips, knees, shoulders ...) to SMPL's 22 joints.
+
+Rigs put their trunk joints in very different places (a pelvis between the hips or above them, two to five spine joints,
+collars anywhere between breastbone and shoulder), and HumanML3D's features read the directions of bones. So limbs are
+taken over bone by bone, while the trunk is rebuilt with SMPL's own proportions: the orientations of pelvis and chest
+are measured, the spine turns evenly from one to the other, and collars and neck swing as the rig's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from kinesphere import rotations as rot
+from kinesphere.errors import FormatError
+from kinesphere.formats.hierarchy import Float
+from kinesphere.skeleton import JOINT_INDEX, SMPL22
+
+SIDES: Final = ("left", "right")
+LIMB_LANDMARKS: Final = ("hip", "knee", "ankle", "toe", "shoulder", "elbow", "wrist")
+REQUIRED: Final = tuple(f"{side}_{part}" for side in SIDES for part in LIMB_LANDMARKS) + ("neck", "head")
+_REST: Final = SMPL22.rest_positions().astype(np.float64)
+# The leg of the reference body: thigh + shin.
+_LEG: Final = float(
+    np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_knee"]]) + np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_ankle"]])
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """points: [T,3] metres, Y up, by landmark name. pelvis, chest: [T,4] world orientations wxyz, identity at rest
+    (facing +Z). rest: directions at rest, in the chest's frame, of ``left_clavicle``, ``right_clavicle`` and ``neck``.
+    """
+
+    points: Mapping[str, Float]
+    pelvis: Float
+    chest: Float
+    rest: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+def frame(left_to: Float, up_to: Float) -> Float:
+    """Orientations [T,4] whose X is ``left_to`` and whose Y lies in the plane of ``left_to`` and ``up_to``. [T,3] each."""
+    x = _unit(left_to)
+    z = _unit(np.cross(x, up_to))
+    return rot.from_matrix(np.stack([x, np.cross(z, x), z], axis=-1)).astype(np.float64)
+
+
+def smpl_joints(marks: Landmarks) -> Float:
+    """[T,22,3] metres. Limbs keep the source's lengths and directions; the trunk has SMPL's proportions at its scale."""
+    missing = [name for name in REQUIRED if name not in marks.points]
+    if missing:
+        raise FormatError("hierarchy", f"no joint for {', '.join(missing)}")
+    points = marks.points
+    count = len(points["neck"])
+    scale = _leg_length(points) / _LEG
+    joints = np.zeros((count, len(_REST), 3))
+
+    def put(name: str, parent: str, orientation: Float) -> None:
+        offset = _offset(name) * scale
+        joints[:, JOINT_INDEX[name]] = joints[:, JOINT_INDEX[parent]] + rot.rotate(orientation, offset)
+
+    hips = (_REST[JOINT_INDEX["left_hip"]] + _REST[JOINT_INDEX["right_hip"]]) / 2
+    middle = (points["left_hip"] + points["right_hip"]) / 2
+    joints[:, 0] = middle - rot.rotate(marks.pelvis, hips * scale)
+    put("spine1", "pelvis", marks.pelvis)
+    put("spine2", "spine1", rot.slerp(marks.pelvis, marks.chest, 1 / 3))
+    put("spine3", "spine2", rot.slerp(marks.pelvis, marks.chest, 2 / 3))
+    put("neck", "spine3", marks.chest)
+    put("head", "neck", _swung(marks, "neck", points["head"] - points["neck"]))
+    for side in SIDES:
+        put(f"{side}_hip", "pelvis", marks.pelvis)
+        put(f"{side}_collar", "spine3", marks.chest)
+        clavicle = points.get(f"{side}_clavicle")
+        swing = marks.chest
+        if clavicle is not None:
+            swing = _swung(marks, f"{side}_clavicle", points[f"{side}_shoulder"] - clavicle)
+        put(f"{side}_shoulder", f"{side}_collar", swing)
+        for chain in (("hip", "knee", "ankle", "foot"), ("shoulder", "elbow", "wrist")):
+            for above, below in zip(chain, chain[1:], strict=False):
+                bone = points[f"{side}_{_landmark(below)}"] - points[f"{side}_{_landmark(above)}"]
+                start = joints[:, JOINT_INDEX[f"{side}_{above}"]]
+                joints[:, JOINT_INDEX[f"{side}_{below}"]] = start + bone
+    return joints
+
+
+def _landmark(joint: str) -> str:
+    return "toe" if joint == "foot" else joint
+
+
+def _swung(marks: Landmarks, name: str, bone: Float) -> Float:
+    """The chest's orientation, swung as far as ``bone`` [T,3] has swung from its rest direction in the chest."""
+    rest = np.asarray(marks.rest.get(name, {"left": (1.0, 0.0, 0.0), "right": (-1.0, 0.0, 0.0)}.get(
+        name.split("_")[0], (0.0, 1.0, 0.0)
+    )))  # fmt: skip
+    local = rot.rotate(rot.inverse(marks.chest), bone)
+    return rot.multiply(marks.chest, rot.between(np.broadcast_to(rest, local.shape), local))
+
+
+def _offset(name: str) -> Float:
+    return SMPL22.offsets[JOINT_INDEX[name]].astype(np.float64)
+
+
+def _leg_length(points: Mapping[str, Float]) -> float:
+    legs = [
+        np.linalg.norm(points[f"{side}_{a}"] - points[f"{side}_{b}"], axis=1)
+        for side in SIDES
+        for a, b in (("hip", "knee"), ("knee", "ankle"))
+    ]
+    return float(sum(np.median(leg) for leg in legs) / 2)
+
+
+def _unit(v: Float) -> Float:
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
