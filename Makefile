@@ -32,10 +32,12 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PATH="$(abspath $(BIN)):$$PATH" bash scripts/protos.sh check
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/python scripts/gen_protos.py --check
 
 protos: setup
-	PATH="$(abspath $(BIN)):$$PATH" bash scripts/protos.sh generate
+	$(BIN)/python scripts/gen_protos.py
 
 clean:
 	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis
