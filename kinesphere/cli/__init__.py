@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except click.UsageError as error:
         code = _report(_field_of(error), error.format_message(), as_json, EXIT_INPUT)
     except click.ClickException as error:
-        code = _report("", error.format_message(), as_json, EXIT_FAILED)
+        code = _report("", error.format_message(), as_json, EXIT_FAILED, whole=True)
     except InputError as error:
         code = _report(error.field, error.reason, as_json, EXIT_INPUT)
     except (KeyboardInterrupt, click.Abort):
@@ -95,6 +95,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
         reason = error.strerror or str(error)
         code = _report(str(error.filename or ""), reason, as_json, EXIT_INPUT)
     except Exception as error:
+        if (
+            type(error).__name__ == "ServiceError"
+        ):  # kinesphere.wire's; its module is not imported for every command
+            return sys.exit(_report("", str(error), as_json, EXIT_FAILED))
         if os.environ.get("KINESPHERE_DEBUG"):
             raise
         text = f"{type(error).__name__}: {error} (KINESPHERE_DEBUG=1 shows where)"
@@ -102,14 +106,15 @@ def main(argv: list[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _report(field: str, reason: str, as_json: bool, code: int) -> int:
+def _report(field: str, reason: str, as_json: bool, code: int, *, whole: bool = False) -> int:
+    """Say what went wrong on stderr and return ``code``: in one line, or ``whole`` (a service's last words)."""
     if as_json:
         import json
 
         click.echo(json.dumps({"error": {"field": field, "reason": reason}}), err=True)
     else:
-        line = " ".join(f"{field}: {reason}".split() if field else reason.split())
-        click.echo(f"kinesphere: {line}", err=True)
+        text = f"{field}: {reason}" if field else reason
+        click.echo(f"kinesphere: {text if whole else ' '.join(text.split())}", err=True)
     return code
 
 

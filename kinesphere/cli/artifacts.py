@@ -43,17 +43,17 @@ def write(motion: Motion, path: Path, title: str = "") -> Path:
 
         save_motion(motion, path)
     elif suffix == "png":
-        from kinesphere.drawing import contact_sheet
+        from kinesphere.drawing.contact_sheet import contact_sheet
 
         contact_sheet(motion, path, title)
     elif suffix == "html":
-        from kinesphere.drawing import write_viewer
+        from kinesphere.drawing.viewer import write_viewer
 
         write_viewer(motion, path, title=title)
     else:
-        from kinesphere.drawing import write_video
+        from kinesphere.drawing.video import write_video
 
-        write_video(motion, path)
+        write_video(motion, path, title)
     return path
 
 

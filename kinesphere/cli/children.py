@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# argv: the parent's id, then the command. PR_SET_PDEATHSIG is 1 in linux/prctl.h, SIGKILL is 9. The parent may have
+# gone before the request: then there is nobody to end this one.
+_LEASH = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _TAIL = 40  # lines of a child's output kept, to show when it fails
 
 LineSink = Callable[[str, str], None]
@@ -32,7 +37,7 @@ class Child:
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self._sink = sink
         self.process = subprocess.Popen(
-            list(command),
+            _bound_to_parent(command),
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -42,7 +47,6 @@ class Child:
             errors="replace",
             # Ctrl-C reaches only this command, which then stops its children in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
         )
         assert self.process.stdout is not None
         self._reader = threading.Thread(target=self._pump, args=(self.process.stdout,), daemon=True)
@@ -77,18 +81,12 @@ class Child:
             self._sink(self.name, text)
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child runs before it becomes the program: ask the kernel for SIGKILL when the parent is gone."""
+def _bound_to_parent(command: Sequence[str]) -> list[str]:
+    """``command`` through a first program that asks the kernel for SIGKILL when the parent is gone.
+
+    The request outlives exec. It is not made between fork and exec in this process (``preexec_fn``): gRPC's threads
+    do not survive Python code there.
+    """
     if not sys.platform.startswith("linux"):
-        return None
-    # Looked up before the fork: between fork and exec nothing may be imported or allocated that takes a lock.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-    kill = int(signal.SIGKILL)
-
-    def arrange() -> None:
-        prctl(_PR_SET_PDEATHSIG, kill, 0, 0, 0)
-        if os.getppid() != parent:  # it went between the fork and the call above
-            os._exit(1)
-
-    return arrange
+        return list(command)
+    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]

@@ -17,7 +17,7 @@ from kinesphere.cli.output import emit, json_option
 @json_option
 def view(files: tuple[Path, ...], out: Path | None, open_it: bool, as_json: bool) -> None:
     """Write one self-contained HTML page that plays the motion FILEs together, and print its path."""
-    from kinesphere.drawing import write_viewer
+    from kinesphere.drawing.viewer import write_viewer
 
     motions = [artifacts.load(path) for path in files]
     page = out or files[0].with_suffix(".html")
