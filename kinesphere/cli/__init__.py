@@ -95,10 +95,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
         reason = error.strerror or str(error)
         code = _report(str(error.filename or ""), reason, as_json, EXIT_INPUT)
     except Exception as error:
-        if (
-            type(error).__name__ == "ServiceError"
-        ):  # kinesphere.wire's; its module is not imported for every command
-            return sys.exit(_report("", str(error), as_json, EXIT_FAILED))
         if os.environ.get("KINESPHERE_DEBUG"):
             raise
         text = f"{type(error).__name__}: {error} (KINESPHERE_DEBUG=1 shows where)"
