@@ -2,9 +2,9 @@
 
     python scripts/gen_protos.py             write the stubs
     python scripts/gen_protos.py --check     exit 1 when the committed stubs are not what the protos say
-    python scripts/gen_protos.py --baseline  write protos/baseline.binpb, what ``buf breaking`` compares with (at a release)
+    python scripts/gen_protos.py --baseline  write protos/baseline.binpb, which ``buf breaking`` compares with
 
-``buf/validate/validate.proto`` is generated as ``kinesphere.v1.validate_pb2``: a top-level package named ``buf`` would
+``buf/validate/validate.proto`` becomes ``kinesphere.v1.validate_pb2``: a top-level package named ``buf`` would
 collide with anybody else's.
 """
 
@@ -38,7 +38,9 @@ def generate(target: Path) -> None:
         messages = [f"--python_out={out}", f"--mypy_out=quiet:{out}"]
         services = [f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}"]
         subprocess.run([*protoc, *messages, VALIDATE, *protos], check=True)
-        with_services = [name for name in protos if "\nservice " in (PROTOS / name).read_text(encoding="utf-8")]
+        with_services = [
+            name for name in protos if "\nservice " in (PROTOS / name).read_text(encoding="utf-8")
+        ]
         subprocess.run([*protoc, *services, *with_services], check=True)
         target.mkdir(parents=True, exist_ok=True)
         made = [*(out / "kinesphere" / "v1").iterdir(), out / "buf" / "validate" / "validate_pb2.py"]
@@ -55,7 +57,12 @@ def check() -> int:
         names = {path.name for path in fresh.iterdir()} | {path.name for path in STUBS.glob("*.py*")}
         _, different, missing = filecmp.cmpfiles(fresh, STUBS, sorted(names), shallow=False)
     if different or missing:
-        print("stubs are not what the protos say; run scripts/gen_protos.py:", *different, *missing, file=sys.stderr)
+        print(
+            "stubs are not what the protos say; run scripts/gen_protos.py:",
+            *different,
+            *missing,
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -68,7 +75,9 @@ def baseline() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="compare only")
     parser.add_argument("--baseline", action="store_true", help="write the image for buf breaking")
     arguments = parser.parse_args()

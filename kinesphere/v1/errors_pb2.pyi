@@ -42,6 +42,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED: the bearer token is missing or wrong."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 8
     """INTERNAL: a fault of the server. The metadata's `error_id` finds it in the server's log."""
+    ERROR_REASON_PRECONDITION: _ErrorReason.ValueType  # 9
+    """FAILED_PRECONDITION: this server lacks what the call needs, for instance a model or an index. Do not retry."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` (domain `kinesphere.dev`) in the details of every failed call, without the
@@ -68,4 +70,6 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 7
 """UNAUTHENTICATED: the bearer token is missing or wrong."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
 """INTERNAL: a fault of the server. The metadata's `error_id` finds it in the server's log."""
+ERROR_REASON_PRECONDITION: ErrorReason.ValueType  # 9
+"""FAILED_PRECONDITION: this server lacks what the call needs, for instance a model or an index. Do not retry."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

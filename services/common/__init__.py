@@ -1,0 +1,1 @@
+"""What every server shares: settings, the gRPC bootstrap, limits, errors, telemetry and the model runtime."""

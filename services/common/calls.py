@@ -1,0 +1,202 @@
+"""The one interceptor: every call passes authentication, admission, its deadline, validation and error mapping.
+
+Servicers are written plainly: ``async def`` for one answer, an async generator for a stream of answers; request
+streams are read with ``async for``. They raise; what leaves on the wire is decided in ``errors``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from services.common import errors, validation
+from services.common.errors import DeadlineError, UnauthenticatedError
+from services.common.limits import Admission
+from services.common.metrics import Metrics
+from services.common.tracing import Tracing
+
+log = structlog.get_logger(__name__)
+
+if TYPE_CHECKING:  # generic only in the stubs
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Answer = Callable[[Any, Context], Awaitable[Any]]
+_HEALTH = "/grpc.health.v1.Health/"  # probes carry no token
+_ENTRY = "/grpc."  # health and reflection: never queued, never timed out
+
+
+class Calls(grpc.aio.ServerInterceptor):
+    """Wraps each method's handler once, on its first call."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        metrics: Metrics,
+        tracing: Tracing,
+        default_deadline: float,
+        max_deadline: float,
+        tokens: Sequence[str] = (),
+    ) -> None:
+        self._admission = admission
+        self._metrics = metrics
+        self._tracing = tracing
+        self._default_deadline = default_deadline
+        self._max_deadline = max_deadline
+        self._tokens = tuple(token.encode() for token in tokens)
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None:  # no such method: gRPC answers UNIMPLEMENTED
+            return handler
+        if method.startswith(_ENTRY):
+            if method.startswith(_HEALTH) or not self._tokens:
+                return handler
+            wrapped = self._only_authenticated(handler)
+        else:
+            wrapped = self._wrap(handler, method)
+        self._wrapped[method] = wrapped
+        return wrapped
+
+    def _wrap(self, handler: Handler, method: str) -> Handler:
+        streams_in, streams_out = handler.request_streaming, handler.response_streaming
+        kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
+        behavior = getattr(handler, kind)
+        first_seconds = self._metrics.first_seconds.labels(method)
+
+        async def answer(request: Any, context: Context) -> Any:
+            if streams_in:
+                request = validation.checked(request)
+            else:
+                validation.check(request)
+            if not streams_out:
+                return await behavior(request, context)
+            answers: AsyncIterator[Message] = behavior(request, context)
+            started, first = time.perf_counter(), True
+            try:
+                async for message in answers:
+                    await context.write(message)
+                    if first:
+                        first_seconds.observe(time.perf_counter() - started)
+                        first = False
+            finally:
+                # An abandoned generator would otherwise be closed some time later, in another task.
+                await answers.aclose()  # type: ignore[attr-defined]
+            return None
+
+        admitted = not method.endswith("/Describe")  # costs nothing, and tells people why others wait
+
+        async def guarded(request: Any, context: Context) -> Any:
+            return await self._guard(method, admitted, answer, request, context)
+
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        wrapped: Handler = make(
+            guarded,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+        return wrapped
+
+    async def _guard(
+        self,
+        method: str,
+        admitted: bool,
+        answer: Answer,
+        request: Any,
+        context: Context,
+    ) -> Any:
+        started = time.perf_counter()
+        code = "OK"
+        try:
+            return await self._run(method, admitted, answer, request, context)
+        except asyncio.CancelledError:
+            code = "CANCELLED"  # the client left, or its own deadline has passed
+            raise
+        except grpc.aio.AbortError:
+            code = "ABORTED_BY_SERVICE"
+            raise
+        except Exception as error:
+            failure = errors.failure(error, method)
+            code = failure.code.name
+            await context.abort(failure.code, failure.message, failure.trailing_metadata)
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.calls.labels(method, code).inc()
+            self._metrics.seconds.labels(method).observe(seconds)
+            log.debug("call", method=method, code=code, seconds=round(seconds, 6))
+
+    async def _run(self, method: str, admitted: bool, answer: Answer, request: Any, context: Context) -> Any:
+        metadata = _metadata(context)
+        with self._tracing.call(method, metadata):
+            self._authenticate(metadata)
+            limit = self._seconds_left(context)
+            timer = asyncio.timeout(limit)
+            try:
+                async with timer:
+                    if not admitted:
+                        return await answer(request, context)
+                    async with self._admission.slot() as waited:
+                        self._metrics.queue_seconds.observe(waited)
+                        return await answer(request, context)
+            except TimeoutError as error:
+                if timer.expired():
+                    raise DeadlineError(f"took longer than {limit:g} s") from error
+                raise  # something inside gave up on its own
+
+    def _seconds_left(self, context: Context) -> float:
+        left = context.time_remaining()
+        # Without a deadline gRPC says None, or a time centuries away.
+        if left is None or left > 10 * 365 * 86_400:
+            return self._default_deadline
+        return min(float(left), self._max_deadline)
+
+    def _authenticate(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
+        if not self._tokens:
+            return
+        for key, value in metadata:
+            if key == "authorization" and isinstance(value, str) and value[:7].lower() == "bearer ":
+                given = value[7:].strip().encode()
+                # Compare with every token, so that the time does not say which one was close.
+                if sum(hmac.compare_digest(given, token) for token in self._tokens):
+                    return
+        raise UnauthenticatedError("send metadata `authorization: Bearer TOKEN`")
+
+    def _only_authenticated(self, handler: Handler) -> Handler:
+        """Reflection: an async generator over a request stream, behind the same token."""
+
+        async def guarded(requests: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                self._authenticate(_metadata(context))
+            except UnauthenticatedError as error:
+                failure = errors.failure(error, "reflection")
+                await context.abort(failure.code, failure.message, failure.trailing_metadata)
+            async for message in stream(requests, context):
+                yield message
+
+        stream: Callable[[Any, Context], AsyncIterator[Any]] = handler.stream_stream  # type: ignore[assignment]
+        wrapped: Handler = grpc.stream_stream_rpc_method_handler(
+            guarded,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+        return wrapped
+
+
+def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:
+    return tuple(context.invocation_metadata() or ())
