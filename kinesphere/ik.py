@@ -25,16 +25,21 @@ from kinesphere import rotations as rot
 from kinesphere.errors import InputError
 from kinesphere.skeleton import JOINT_INDEX, JOINT_NAMES, NUM_JOINTS, SMPL22, FloatArray, Skeleton
 
-Doubles = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
-def _unit(v: Doubles) -> Doubles:
-    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12), dtype=np.float64)
+_PELVIS: Final = JOINT_INDEX["pelvis"]
+_CHEST: Final = JOINT_INDEX["spine3"]
+
+
+def _unit(v: Array) -> Array:
+    unit: Array = v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return unit
 
 
 @dataclass(frozen=True)
 class _Limb:
-    """``upper``, ``hinge`` and ``end`` joints on ``trunk``; ``axis``: the hinge's axis at rest (T pose), positive bends.
+    """``upper``, ``hinge`` and ``end`` joints on ``trunk``; ``axis``: the hinge's at rest (T pose), positive bends.
 
     usual: a direction of the upper bone in the trunk's frame and the hinge's axis there. The axis at any other
     direction is guessed by the least swing from it, so it should lie amid the limb's reach. None: as at rest.
@@ -45,18 +50,18 @@ class _Limb:
     upper: int
     hinge: int
     end: int
-    axis: Doubles
-    usual: tuple[Doubles, Doubles] | None = None
+    axis: Array
+    usual: tuple[Array, Array] | None = None
     tip: int = -1
 
 
 def _leg(side: str) -> _Limb:
-    index = [JOINT_INDEX[name] for name in ("pelvis", f"{side}_hip", f"{side}_knee", f"{side}_ankle")]
-    return _Limb(*index, np.array([1.0, 0.0, 0.0]), tip=JOINT_INDEX[f"{side}_foot"])
+    hip, knee, ankle, foot = (JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot"))
+    return _Limb(_PELVIS, hip, knee, ankle, np.array([1.0, 0.0, 0.0]), tip=foot)
 
 
 def _arm(side: str) -> _Limb:
-    index = [JOINT_INDEX[name] for name in ("spine3", f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
+    shoulder, elbow, wrist = (JOINT_INDEX[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist"))
     # Fitted to the planes that bent elbows of recorded people lie in (median error 12 degrees; from the T pose it is
     # 25 with a tail of 90): with the arm ahead, low and a little out, the forearm bends up and in.
     ahead, bends = np.array([0.394, -0.405, 0.825]), np.array([-0.409, 0.726, 0.552])
@@ -64,13 +69,11 @@ def _arm(side: str) -> _Limb:
     if side == "right":
         ahead, axis = ahead * [-1.0, 1.0, 1.0], axis * [1.0, -1.0, -1.0]
     rest = np.array([0.0, -1.0 if side == "left" else 1.0, 0.0])
-    return _Limb(*index, rest, (_unit(ahead), axis))
+    return _Limb(_CHEST, shoulder, elbow, wrist, rest, (_unit(ahead), axis))
 
 
 _LIMBS: Final = (_leg("left"), _leg("right"), _arm("left"), _arm("right"))
-_PELVIS: Final = JOINT_INDEX["pelvis"]
 _SPINE: Final = (JOINT_INDEX["spine1"], JOINT_INDEX["spine2"])
-_CHEST: Final = JOINT_INDEX["spine3"]
 # Each joint that aims its only child by the least turn, parents first.
 _AIMED: Final = tuple(
     (JOINT_INDEX[joint], JOINT_INDEX[child])
@@ -85,7 +88,7 @@ _LEAVES: Final = tuple(
 )
 # Radians of bend between which the hinge's plane becomes the better witness of twist.
 _BEND_FADE: Final = (np.radians(8.0), np.radians(40.0))
-# A hinge that seems to bend against the habit of its limb (cosine of the twist between them) is noise or bends backwards.
+# A hinge that seems to bend against its limb's habit (cosine of the twist between them) is noise or bends backwards.
 _DOUBT_FADE: Final = (-0.95, -0.5)
 # What the habit weighs beside a foot across the leg, which weighs 1.
 _LEG_HABIT_WEIGHT: Final = 0.3
@@ -93,7 +96,7 @@ _LEG_HABIT_WEIGHT: Final = 0.3
 _REST_RADIUS, _REST_WEIGHT = 0.35, 4.0
 
 
-def solve(positions: NDArray[np.floating], skeleton: Skeleton = SMPL22) -> tuple[FloatArray, FloatArray]:
+def solve(positions: Array, skeleton: Skeleton = SMPL22) -> tuple[FloatArray, FloatArray]:
     """Root translation [T,3] and local rotations [T,22,4] (unit, wxyz, SMPL's) that put ``skeleton`` on ``positions``.
 
     positions: [T,22,3] metres, world, Y up. If their bone lengths are not the skeleton's, bone directions are kept and
@@ -114,7 +117,7 @@ def solve(positions: NDArray[np.floating], skeleton: Skeleton = SMPL22) -> tuple
 class _Solver:
     """Walks from the pelvis outwards. ``world`` [T,22,4] and ``placed`` [T,22,3] are what is solved so far."""
 
-    def __init__(self, positions: Doubles, skeleton: Skeleton) -> None:
+    def __init__(self, positions: Array, skeleton: Skeleton) -> None:
         self.skeleton = skeleton
         self.offsets = skeleton.offsets.astype(np.float64)
         self.translation = positions[:, _PELVIS]
@@ -132,13 +135,13 @@ class _Solver:
         for leaf in _LEAVES:
             self.world[:, leaf] = self.world[:, skeleton.parents[leaf]]
 
-    def local(self) -> Doubles:
+    def local(self) -> Array:
         parents = np.array(self.skeleton.parents)
         local = rot.multiply(rot.inverse(self.world[:, parents]), self.world)
         local[:, _PELVIS] = self.world[:, _PELVIS]
-        return np.asarray(rot.normalize(local), dtype=np.float64)
+        return rot.normalize(local)
 
-    def _on_skeleton(self, positions: Doubles) -> Doubles:
+    def _on_skeleton(self, positions: Array) -> Array:
         """The positions with the skeleton's bone lengths; a bone of no length points as it does at rest."""
         targets = positions.copy()
         for joint, parent in enumerate(self.skeleton.parents):
@@ -158,14 +161,14 @@ class _Solver:
             self._aim(joint, child, between)
         self._fit(_CHEST)
 
-    def _kabsch(self, joint: int) -> Doubles:
+    def _kabsch(self, joint: int) -> Array:
         """The rotation of ``joint`` [T,4] that turns its bones at rest onto the targets' best (least squares)."""
         children = list(self.skeleton.children(joint))
         bones = self.targets[:, children] - self.targets[:, joint : joint + 1]
         lengths = np.linalg.norm(self.offsets[children], axis=-1)[:, None]
         u, _, vt = np.linalg.svd(np.einsum("tci,cj->tij", bones / lengths, self.offsets[children] / lengths))
         u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
-        return np.asarray(rot.from_matrix(u @ vt), dtype=np.float64)
+        return rot.from_matrix(u @ vt)
 
     def _fit(self, joint: int) -> None:
         self.world[:, joint] = self._kabsch(joint)
@@ -175,7 +178,7 @@ class _Solver:
     def _place(self, joint: int, child: int) -> None:
         self.placed[:, child] = self.placed[:, joint] + rot.rotate(self.world[:, joint], self.offsets[child])
 
-    def _aim(self, joint: int, child: int, start: Doubles | None = None) -> None:
+    def _aim(self, joint: int, child: int, start: Array | None = None) -> None:
         """Turn ``joint`` from ``start`` (its parent's rotation by default) just so far that ``child`` is hit."""
         if start is None:
             start = self.world[:, self.skeleton.parents[joint]]
@@ -206,9 +209,7 @@ class _Solver:
         twist = _signed_angle(now, known * plane + (1.0 - known) * habit, along)
         self.world[:, limb.upper] = rot.multiply(_about(along, twist), self.world[:, limb.upper])
 
-    def _habit(
-        self, limb: _Limb, along: Doubles, rest_along: Doubles, axis: Doubles, now: Doubles
-    ) -> Doubles:
+    def _habit(self, limb: _Limb, along: Array, rest_along: Array, axis: Array, now: Array) -> Array:
         """Where the hinge's axis usually points [T,3] when the upper bone points ``along``."""
         trunk = self.world[:, limb.trunk]
         inside = rot.rotate(rot.inverse(trunk), along)
@@ -224,8 +225,8 @@ class _Solver:
 
 
 def _hinge(
-    axis: Doubles, rest_along: Doubles, rest_lower: Doubles, along: Doubles, lower: Doubles
-) -> tuple[Doubles, Doubles]:
+    axis: Array, rest_along: Array, rest_lower: Array, along: Array, lower: Array
+) -> tuple[Array, Array]:
     """How far a hinge is bent [T] and where its axis points [T,3], from the directions of both bones [T,3].
 
     A limb's bones do not lie in one plane at rest, so the bend solves
@@ -245,24 +246,26 @@ def _hinge(
     return bend, _unit(side)
 
 
-def _swing(start: Doubles, offset: Doubles, direction: Doubles) -> Doubles:
+def _swing(start: Array, offset: Array, direction: Array) -> Array:
     """``start`` [T,4] followed by the least turn that brings ``offset`` [3] into ``direction`` [T,3]."""
     return np.asarray(
         rot.multiply(rot.between(rot.rotate(start, offset), direction), start), dtype=np.float64
     )
 
 
-def _about(axis: Doubles, angle: Doubles) -> Doubles:
+def _about(axis: Array, angle: Array) -> Array:
     """Quaternions [T,4] of ``angle`` [T] about unit ``axis`` [T,3]."""
     return np.concatenate([np.cos(angle / 2)[:, None], np.sin(angle / 2)[:, None] * axis], axis=-1)
 
 
-def _signed_angle(a: Doubles, b: Doubles, about: Doubles) -> Doubles:
+def _signed_angle(a: Array, b: Array, about: Array) -> Array:
     """The angle from ``a`` to ``b``, both across ``about`` (unit), positive by the right hand."""
     sine = np.sum(np.cross(a, b) * about, axis=-1)
-    return np.asarray(np.arctan2(sine, np.sum(a * b, axis=-1)), dtype=np.float64)
+    angle: Array = np.arctan2(sine, np.sum(a * b, axis=-1))
+    return angle
 
 
-def _smoothstep(x: Doubles, low: float, high: float) -> Doubles:
+def _smoothstep(x: Array, low: float, high: float) -> Array:
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float64)
+    step: Array = t * t * (3.0 - 2.0 * t)
+    return step

@@ -54,14 +54,18 @@ class Motion:
             raise InputError("motion.translation", "a motion has at least 1 frame")
         norms = np.linalg.norm(rotations, axis=-1)
         if np.any(norms < 1e-3):
-            raise InputError("motion.rotations", "a quaternion is (near) zero; unit quaternions wxyz are expected")
+            raise InputError(
+                "motion.rotations", "a quaternion is (near) zero; unit quaternions wxyz are expected"
+            )
         unit = rot.continuous((rotations / norms[..., None]).astype(np.float32))
         root = np.ascontiguousarray(translation, dtype=np.float32)
         positions = forward_kinematics(root, unit, skeleton)
         return cls(root, unit.astype(np.float32), positions, float(fps), skeleton, betas, person_id)
 
     @classmethod
-    def from_positions(cls, positions: NDArray[np.floating], fps: float, skeleton: Skeleton = SMPL22) -> Motion:
+    def from_positions(
+        cls, positions: NDArray[np.floating], fps: float, skeleton: Skeleton = SMPL22
+    ) -> Motion:
         """Build from joint positions [T,22,3] by inverse kinematics (see ``kinesphere.ik``)."""
         from kinesphere.ik import solve
 
@@ -79,7 +83,9 @@ class Motion:
         return self.num_frames / self.fps
 
     def slice(self, start: int, stop: int) -> Motion:
-        """Frames ``start`` (included) to ``stop`` (left out)."""
+        """Frames ``start`` (included) to ``stop`` (left out). Raises InputError(``motion``) if none is left."""
+        if not range(self.num_frames)[start:stop]:
+            raise InputError("motion", f"has {self.num_frames} frames; {start} to {stop} leaves none")
         return replace(
             self,
             translation=self.translation[start:stop],
@@ -96,7 +102,9 @@ class Motion:
         at = np.minimum(np.arange(count) / fps * self.fps, self.num_frames - 1)
         low = np.minimum(np.floor(at).astype(int), self.num_frames - 2)
         weight = (at - low).astype(np.float32)
-        translation = self.translation[low] + weight[:, None] * (self.translation[low + 1] - self.translation[low])
+        translation = self.translation[low] + weight[:, None] * (
+            self.translation[low + 1] - self.translation[low]
+        )
         turned = rot.slerp(self.rotations[low], self.rotations[low + 1], weight[:, None, None])
         return Motion.from_rotations(
             translation, turned, fps, self.skeleton, betas=self.betas, person_id=self.person_id
@@ -108,7 +116,9 @@ class Motion:
             raise InputError("motion.skeleton", "only the 22-joint skeleton can be mirrored")
         translation = self.translation * np.array([-1, 1, 1], dtype=np.float32)
         turned = self.rotations[:, list(MIRROR)] * np.array([1, 1, -1, -1], dtype=np.float32)
-        return Motion.from_rotations(translation, turned, self.fps, self.skeleton, person_id=self.person_id)
+        return Motion.from_rotations(
+            translation, turned, self.fps, self.skeleton, betas=self.betas, person_id=self.person_id
+        )
 
 
 def forward_kinematics(

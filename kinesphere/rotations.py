@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 Array = NDArray[np.floating]
 
 IDENTITY = np.array([1.0, 0.0, 0.0, 0.0], dtype=np.float32)
+_X, _Y = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 
 
 def multiply(a: Array, b: Array) -> Array:
@@ -55,7 +56,7 @@ def between(a: Array, b: Array) -> Array:
     w = 1.0 + np.sum(a * b, axis=-1, keepdims=True)
     axis = np.cross(a, b)
     # Opposite directions: any axis at a right angle to ``a`` will do.
-    helper = np.where(np.abs(a[..., :1]) < 0.9, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+    helper = np.where(np.abs(a[..., :1]) < 0.9, _X, _Y).astype(a.dtype)
     axis = np.where(w < 1e-6, np.cross(a, helper), axis)
     return normalize(np.concatenate([np.where(w < 1e-6, 0.0, w), axis], axis=-1))
 
@@ -73,23 +74,25 @@ def _scipy(q: Array) -> Rotation:
 
 def to_matrix(q: Array) -> Array:
     """[...,4] -> [...,3,3]."""
-    return _scipy(q).as_matrix().reshape(*q.shape[:-1], 3, 3).astype(q.dtype)
+    matrices: Array = _scipy(q).as_matrix().reshape(*q.shape[:-1], 3, 3).astype(q.dtype)
+    return matrices
 
 
 def from_matrix(m: Array) -> Array:
     """[...,3,3] -> [...,4] with w >= 0."""
-    q = Rotation.from_matrix(m.reshape(-1, 3, 3)).as_quat(canonical=True)[:, [3, 0, 1, 2]]
+    q: Array = Rotation.from_matrix(m.reshape(-1, 3, 3)).as_quat(canonical=True)[:, [3, 0, 1, 2]]
     return q.reshape(*m.shape[:-2], 4).astype(m.dtype)
 
 
 def to_axis_angle(q: Array) -> Array:
     """[...,4] -> [...,3] radians (SMPL's ``pose``)."""
-    return _scipy(q).as_rotvec().reshape(*q.shape[:-1], 3).astype(q.dtype)
+    vectors: Array = _scipy(q).as_rotvec().reshape(*q.shape[:-1], 3).astype(q.dtype)
+    return vectors
 
 
 def from_axis_angle(v: Array) -> Array:
     """[...,3] radians -> [...,4]."""
-    q = Rotation.from_rotvec(v.reshape(-1, 3)).as_quat(canonical=True)[:, [3, 0, 1, 2]]
+    q: Array = Rotation.from_rotvec(v.reshape(-1, 3)).as_quat(canonical=True)[:, [3, 0, 1, 2]]
     return q.reshape(*v.shape[:-1], 4).astype(v.dtype)
 
 
@@ -100,11 +103,19 @@ def to_6d(q: Array) -> Array:
 
 
 def from_6d(d: Array) -> Array:
-    """[...,6] -> [...,4] by Gram-Schmidt."""
-    x = d[..., :3] / np.maximum(np.linalg.norm(d[..., :3], axis=-1, keepdims=True), 1e-8)
+    """[...,6] -> [...,4] by Gram-Schmidt. A first column of no length becomes X; a second along the first, any."""
+    return from_matrix(matrix_from_6d(d))
+
+
+def matrix_from_6d(d: Array) -> Array:
+    """[...,6] -> [...,3,3], see ``from_6d``."""
+    length = np.linalg.norm(d[..., :3], axis=-1, keepdims=True)
+    x = np.where(length > 1e-8, d[..., :3] / np.maximum(length, 1e-8), _X.astype(d.dtype))
     z = np.cross(x, d[..., 3:])
-    z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-8)
-    return from_matrix(np.stack([x, np.cross(z, x), z], axis=-1))
+    helper = np.cross(x, np.where(np.abs(x[..., 1:2]) < 0.9, _Y, _X).astype(d.dtype))
+    z = np.where(np.linalg.norm(z, axis=-1, keepdims=True) > 1e-8, z, helper)
+    z = z / np.linalg.norm(z, axis=-1, keepdims=True)
+    return np.stack([x, np.cross(z, x), z], axis=-1)
 
 
 def continuous(q: Array) -> Array:

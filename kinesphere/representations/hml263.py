@@ -28,7 +28,6 @@ from kinesphere.representations.layout import Layout
 from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, PARENTS, SMPL22, FloatArray, Skeleton
 
 Floats = NDArray[np.floating]
-Doubles = NDArray[np.float64]
 
 FPS: Final = 20.0
 LAYOUT: Final = Layout(
@@ -158,9 +157,7 @@ class Integrator:
 
     def step(self, features: Floats) -> FloatArray:
         """The next n frames: [n,263] -> positions [n,22,3]. Raises InputError(``features``)."""
-        LAYOUT.check("features", features.shape)
-        if not np.isfinite(features).all():
-            raise InputError("features", "holds NaN or infinite values")
+        LAYOUT.check("features", features)
         count = len(features)
         yaws = np.empty(count + 1)
         yaws[0] = self.yaw
@@ -193,12 +190,12 @@ def has_uniform_bones(positions: Floats, tolerance: float = 1e-4) -> bool:
     return bool(np.all(np.abs(lengths - np.linalg.norm(SMPL22.offsets[1:], axis=-1)) < tolerance))
 
 
-def _forward(across: Doubles) -> Doubles:
+def _forward(across: Floats) -> Floats:
     """Horizontal directions [T,3] at a right angle to ``across`` [T,3] (right minus left); shorter if it is steep."""
     return np.cross(_UP, across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-12))
 
 
-def _to_heading(forward: Doubles) -> Doubles:
+def _to_heading(forward: Floats) -> Floats:
     """[T,3] horizontal directions -> [T,4] rotations from the world into the heading frame."""
     # A person lying on the side faces nowhere: rounding must not choose a direction, so it is +Z.
     faces = np.linalg.norm(forward, axis=-1) > 1e-9
@@ -206,7 +203,7 @@ def _to_heading(forward: Doubles) -> Doubles:
     return rot.about_y(-yaw)
 
 
-def _smooth_heading(positions: Doubles) -> Doubles:
+def _smooth_heading(positions: Floats) -> Floats:
     """[T,22,3] that start facing +Z -> [T,4].
 
     Two of the reference's habits are kept, because every published file and model has them: the smoothed heading comes
@@ -218,18 +215,18 @@ def _smooth_heading(positions: Doubles) -> Doubles:
     return heading
 
 
-def _across(positions: Doubles, pair: tuple[int, int]) -> Doubles:
+def _across(positions: Floats, pair: tuple[int, int]) -> Floats:
     return positions[:, pair[0]] - positions[:, pair[1]]
 
 
-def _canonical(positions: Doubles, ground: bool = True) -> Doubles:
+def _canonical(positions: Floats, ground: bool = True) -> Floats:
     floor = positions[..., 1].min() if ground else 0.0
     moved = positions - np.array([positions[0, 0, 0], floor, positions[0, 0, 2]])
     facing = _forward(_across(moved[:1], _HIPS) + _across(moved[:1], _SHOULDERS))
-    return np.asarray(rot.rotate(_to_heading(facing), moved), dtype=np.float64)
+    return rot.rotate(_to_heading(facing), moved)
 
 
-def _swing_rotations(positions: Doubles, heading: Doubles) -> Doubles:
+def _swing_rotations(positions: Floats, heading: Floats) -> Floats:
     """[T,22,3], [T,4] -> [T,21,6]: each bone's shortest rotation from its rest direction, relative to its parent's.
 
     The chains start from the rotation *into* the heading frame, the inverse of what a body's root would have; so does
@@ -238,10 +235,10 @@ def _swing_rotations(positions: Doubles, heading: Doubles) -> Doubles:
     bones = positions[:, 1:] - positions[:, list(PARENTS[1:])]
     world = np.concatenate([heading[:, None], rot.between(_REST[1:], bones)], axis=1)
     local = rot.multiply(rot.inverse(world[:, list(_ROTATION_PARENTS)]), world)[:, 1:]
-    return np.asarray(rot.to_6d(local), dtype=np.float64)
+    return rot.to_6d(local)
 
 
-def _checked(positions: Floats, least: int) -> Doubles:
+def _checked(positions: Floats, least: int) -> Floats:
     if positions.ndim != 3 or positions.shape[1:] != (NUM_JOINTS, 3):
         raise InputError("positions", f"has shape {list(positions.shape)}, expected [T, {NUM_JOINTS}, 3]")
     if len(positions) < least:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kinesphere.errors import InputError
 
 
@@ -41,7 +44,9 @@ class Layout:
         part = self._slices[name]
         return int(part.stop - part.start)
 
-    def check(self, field: str, shape: tuple[int, ...]) -> None:
-        """Raise InputError naming ``field`` unless ``shape`` is [T, total]."""
-        if len(shape) != 2 or shape[1] != self.total:
-            raise InputError(field, f"has shape {list(shape)}, expected [T, {self.total}]")
+    def check(self, field: str, features: NDArray[np.floating]) -> None:
+        """Raise InputError naming ``field`` unless ``features`` is [T, total] and finite."""
+        if features.ndim != 2 or features.shape[1] != self.total:
+            raise InputError(field, f"has shape {list(features.shape)}, expected [T, {self.total}]")
+        if not np.isfinite(features).all():
+            raise InputError(field, "holds NaN or infinite values")
