@@ -54,7 +54,10 @@ def contact_sheet(
     if title:
         draw.text((14, 12), _fitted(title, width - 330, 22), fill=INK, font=font(22))
     if head:
-        for at, name, colour in ((width - 160, "left", PALETTES[0].left), (width - 84, "right", PALETTES[0].right)):
+        for at, name, colour in (
+            (width - 160, "left", PALETTES[0].left),
+            (width - 84, "right", PALETTES[0].right),
+        ):
             draw.rounded_rectangle((at, 17, at + 14, 31), 4, fill=colour)
             draw.text((at + 20, 14), name, fill=INK, font=font(17))
     for index, row in enumerate(rows):
@@ -176,14 +179,24 @@ def _map(
             x, y = dots[frame]
             tip = dots[frame] + direction * 16 * SCALE
             draw.line((x, y, *tip), fill=INK, width=SCALE)
-            draw.ellipse((x - 4 * SCALE, y - 4 * SCALE, x + 4 * SCALE, y + 4 * SCALE), fill=palette.middle, outline=INK)
+            draw.ellipse(
+                (x - 4 * SCALE, y - 4 * SCALE, x + 4 * SCALE, y + 4 * SCALE), fill=palette.middle, outline=INK
+            )
             # Numbers of poses that lie close together would cover one another: name the first of them only.
             if np.linalg.norm(dots[frame] - last_label) > 18 * SCALE:
                 across = np.array([-direction[1], direction[0]]) * 14 * SCALE
-                draw.text(tuple(dots[frame] + across), f"{number + 1}", fill=INK, font=font(13 * SCALE), anchor="mm")
+                draw.text(
+                    tuple(dots[frame] + across), f"{number + 1}", fill=INK, font=font(13 * SCALE), anchor="mm"
+                )
                 last_label = dots[frame]
     bar = 1.0 if metre < size[0] * 0.5 else 0.5
     y = size[1] - 18 * SCALE
     draw.line((14 * SCALE, y, 14 * SCALE + bar * metre, y), fill=INK, width=2 * SCALE)
-    draw.text((14 * SCALE, y - 4 * SCALE), f"{bar:g} m, seen from above", fill=INK, font=font(13 * SCALE), anchor="lb")
+    draw.text(
+        (14 * SCALE, y - 4 * SCALE),
+        f"{bar:g} m, seen from above",
+        fill=INK,
+        font=font(13 * SCALE),
+        anchor="lb",
+    )
     return image.reduce(SCALE)

@@ -96,7 +96,9 @@ def capsules() -> tuple[Capsule, ...]:
 def body_points(positions: NDArray[np.floating]) -> FloatArray:
     """[T,22,3] joints -> [T,26,3]: the joints, then crown, nose, left and right finger tips."""
     if positions.ndim != 3 or positions.shape[1:] != (NUM_JOINTS, 3):
-        raise InputError("motion.positions", f"has shape {list(positions.shape)}, expected [T, {NUM_JOINTS}, 3]")
+        raise InputError(
+            "motion.positions", f"has shape {list(positions.shape)}, expected [T, {NUM_JOINTS}, 3]"
+        )
     at = {name: positions[:, index] for name, index in JOINT_INDEX.items()}
 
     def unit(vector: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -107,7 +109,8 @@ def body_points(positions: NDArray[np.floating]) -> FloatArray:
     crown = at["head"] + 0.09 * up
     nose = crown + 0.115 * unit(np.cross(across, up)) - 0.01 * up
     hands = [
-        at[f"{side}_wrist"] + 0.1 * unit(at[f"{side}_wrist"] - at[f"{side}_elbow"]) for side in ("left", "right")
+        at[f"{side}_wrist"] + 0.1 * unit(at[f"{side}_wrist"] - at[f"{side}_elbow"])
+        for side in ("left", "right")
     ]
     return np.concatenate([positions, np.stack([crown, nose, *hands], axis=1)], axis=1).astype(np.float32)
 
@@ -119,7 +122,9 @@ def as_list(motions: Motion | Sequence[Motion]) -> list[Motion]:
         raise InputError("motions", "at least 1 motion is needed")
     for motion in listed:
         if motion.num_frames == 0 or motion.positions.shape[1:] != (NUM_JOINTS, 3):
-            raise InputError("motions", f"only motions of {NUM_JOINTS} joints with at least 1 frame can be drawn")
+            raise InputError(
+                "motions", f"only motions of {NUM_JOINTS} joints with at least 1 frame can be drawn"
+            )
     return listed
 
 
@@ -138,8 +143,6 @@ def aligned(motions: Sequence[Motion], fps: float) -> list[FloatArray]:
         t = (at - low).astype(np.float32)[:, None, None]
         last = motion.num_frames - 1
         p0, p1, p2, p3 = (points[np.clip(low + step, 0, last)] for step in (-1, 0, 1, 2))
-        curve = p1 + 0.5 * t * (
-            p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
-        )
+        curve = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
         result.append(curve.astype(np.float32))
     return result

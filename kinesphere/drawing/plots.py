@@ -41,23 +41,38 @@ def plot_motion(motion: Motion, path: str | Path, title: str = "") -> Path:
     root = at("pelvis")
     if motion.num_frames > 1:
         root_velocity = np.gradient(root, axis=0) * fps
-        speed.plot(seconds, np.linalg.norm(root_velocity[:, [0, 2]], axis=1), color=grey, label="root", linewidth=2)
+        speed.plot(
+            seconds, np.linalg.norm(root_velocity[:, [0, 2]], axis=1), color=grey, label="root", linewidth=2
+        )
     for side, colour in sides.items():
         wrist, foot = at(f"{side}_wrist"), at(f"{side}_foot")
         height.plot(seconds, wrist[:, 1], color=colour, label=f"{side} wrist")
         if motion.num_frames > 1:
             relative = np.gradient(wrist - root, axis=0) * fps
-            speed.plot(seconds, np.linalg.norm(relative, axis=1), color=colour, label=f"{side} wrist", linewidth=1)
+            speed.plot(
+                seconds, np.linalg.norm(relative, axis=1), color=colour, label=f"{side} wrist", linewidth=1
+            )
         feet.plot(seconds, foot[:, 1], color=colour, label=f"{side} foot")
     if motion.num_frames > 1:
         contacts = ground_contacts(positions, fps)
         for row, (side, colour) in enumerate(sides.items()):
             low = -0.04 - 0.045 * row
             feet.fill_between(
-                seconds, low, low + 0.03, where=contacts[:, row], color=colour, step="mid", label=f"{side} contact"
+                seconds,
+                low,
+                low + 0.03,
+                where=contacts[:, row],
+                color=colour,
+                step="mid",
+                label=f"{side} contact",
             )
     heading.plot(seconds, np.degrees(yaw(positions)), color="#222222")
-    for axes, name in ((height, "height, m"), (speed, "speed, m/s"), (heading, "heading, degrees"), (feet, "feet, m")):
+    for axes, name in (
+        (height, "height, m"),
+        (speed, "speed, m/s"),
+        (heading, "heading, degrees"),
+        (feet, "feet, m"),
+    ):
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -35,7 +35,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def mix(a: Colour, b: Colour, weight: float) -> Colour:
     """``a`` with ``weight`` (0..1) of ``b``."""
-    red, green, blue = (int(round(x + (y - x) * weight)) for x, y in zip(a, b, strict=True))
+    red, green, blue = (round(x + (y - x) * weight) for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
@@ -74,7 +74,9 @@ class Painter:
         middle = lines.mean(axis=1) - np.array([centre[0], 0.0, centre[2]])
         fade = np.linalg.norm(middle, axis=-1) / radius
         xy, depth = self.camera.project(lines)
-        whole = np.isclose(np.mod(np.where(np.arange(len(lines)) < len(u), lines[:, 0, 0], lines[:, 0, 2]), 1.0), 0)
+        whole = np.isclose(
+            np.mod(np.where(np.arange(len(lines)) < len(u), lines[:, 0, 0], lines[:, 0, 2]), 1.0), 0
+        )
         width, height = self.camera.size
         seen = (
             (fade < 1)
@@ -105,11 +107,14 @@ class Painter:
         if len(shown) > 1:
             self._draw.line(shown, fill=colour, width=2 * SCALE, joint="curve")
 
-    def arrow(self, origin: NDArray[np.floating], direction: NDArray[np.floating], colour: Colour = INK) -> None:
+    def arrow(
+        self, origin: NDArray[np.floating], direction: NDArray[np.floating], colour: Colour = INK
+    ) -> None:
         """An arrow on the floor from under ``origin``, 0.25 to 0.6 m along ``direction`` (unit)."""
         base = np.array([origin[0], 0.0, origin[2]])
         side = np.array([direction[2], 0.0, -direction[0]])
-        outline = [(0.25, 0.022), (0.46, 0.022), (0.46, 0.07), (0.62, 0.0), (0.46, -0.07), (0.46, -0.022), (0.25, -0.022)]
+        half = [(0.25, 0.022), (0.46, 0.022), (0.46, 0.07), (0.62, 0.0)]
+        outline = half + [(ahead, -across) for ahead, across in reversed(half[:-1])]
         shape = np.array([base + ahead * np.asarray(direction) + across * side for ahead, across in outline])
         xy, depth = self.camera.project(shape)
         if depth.min() > NEAR * 4:
@@ -128,7 +133,9 @@ class Painter:
             self._tube(xy, depth, capsule, colour, 1.0)
             self._tube(xy, depth, capsule, mix(colour, (255, 255, 255), 0.35), 0.42, shift=-0.35)
 
-    def text(self, at: tuple[float, float], text: str, size: int, colour: Colour = INK, anchor: str = "la") -> None:
+    def text(
+        self, at: tuple[float, float], text: str, size: int, colour: Colour = INK, anchor: str = "la"
+    ) -> None:
         """Text at pixel ``at`` of the final picture; ``anchor`` as in Pillow."""
         self._draw.text(
             (at[0] * SCALE, at[1] * SCALE), text, fill=colour, font=font(size * SCALE), anchor=anchor

@@ -77,7 +77,9 @@ def _frames(people: Sequence[Motion], fps: float, size: tuple[int, int], title: 
         painter.figures(now, palettes)
         if title:
             painter.text((14, 12), _line(title, size[0]), 17)
-        painter.text((size[0] - 12, size[1] - 24), f"{frame / fps:.1f} s", 14, mix(INK, SKY, 0.3), anchor="ra")
+        painter.text(
+            (size[0] - 12, size[1] - 24), f"{frame / fps:.1f} s", 14, mix(INK, SKY, 0.3), anchor="ra"
+        )
         yield painter.image()
 
 
