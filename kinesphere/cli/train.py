@@ -16,7 +16,12 @@ STAGES = ("evaluator", "tokenizer", "vae", "decoder", "sft")
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 @click.argument("stage", type=click.Choice(STAGES))
-@click.option("--recipe", default="small", show_default=True, help="A .yaml file, or the name of one that ships: tiny, small, base.")
+@click.option(
+    "--recipe",
+    default="small",
+    show_default=True,
+    help="A .yaml file, or the name of one that ships: tiny, small, base.",
+)
 @click.pass_context
 def train(ctx: click.Context, stage: str, recipe: str) -> int:
     """Train STAGE from a recipe, with checkpoints that resume, and export into models/.
