@@ -123,9 +123,9 @@ def parse_motion(data: bytes, skeleton: AcclaimSkeleton) -> dict[str, Float]:
         width += 1 + len(dofs)
     if not layout or layout[0][0] != "root":
         raise FormatError("amc", "a frame begins with its number and the root")
-    if len(tokens) % width:
-        raise FormatError("amc", f"{len(tokens)} words are no whole number of frames of {width}")
     count = len(tokens) // width
+    if len(tokens) % width:
+        raise FormatError("amc.frames", f"frame {count + 1} is cut short: {len(tokens) % width} of {width} words")
     limits.check_frames(count, width, "amc.frames")
     columns: dict[str, Float] = {}
     at = 1
@@ -162,6 +162,15 @@ def global_transforms(skeleton: AcclaimSkeleton, columns: dict[str, Float]) -> d
             above = np.matmul(above, _turned(angles, bone.axis, skeleton.degrees))
         result[name] = (origin + np.matmul(above, bone.direction * bone.length * skeleton.metres), above)
     return result
+
+
+def rest_positions(skeleton: AcclaimSkeleton) -> dict[str, Float]:
+    """[3] places in metres where every bone ends in the rest pose, the root at the origin."""
+    places: dict[str, Float] = {"root": np.zeros(3)}
+    for name, parent in skeleton.parents.items():
+        bone = skeleton.bones[name]
+        places[name] = places[parent] + bone.direction * bone.length * skeleton.metres
+    return places
 
 
 def _turned(angles: Float, axis: Float, degrees: bool) -> Float:

@@ -67,6 +67,13 @@ class SourceHierarchy:
             places[joint] = (place, above if rotation is None else np.matmul(above, rotation))
         return {self.names[joint]: places[joint] for joint in wanted}
 
+    def rest_positions(self) -> dict[str, Float]:
+        """[3] places of the joints with no rotation, file units, the root at the origin."""
+        places: list[Float] = []
+        for joint, parent in enumerate(self.parents):
+            places.append(self.offsets[joint] + places[parent] if parent >= 0 else np.zeros(3))
+        return dict(zip(self.names, places, strict=True))
+
     def _local_rotations(self, needed: set[int], starts: NDArray[np.int64]) -> dict[int, Float]:
         # One call a rotation order instead of one a joint: most rigs have one or two orders.
         orders: dict[str, list[tuple[int, list[int]]]] = {}

@@ -22,6 +22,16 @@ from kinesphere.skeleton import JOINT_INDEX, SMPL22
 SIDES: Final = ("left", "right")
 LIMB_LANDMARKS: Final = ("hip", "knee", "ankle", "toe", "shoulder", "elbow", "wrist")
 REQUIRED: Final = tuple(f"{side}_{part}" for side in SIDES for part in LIMB_LANDMARKS) + ("neck", "head")
+# The landmark at the other end of each limb bone, and of each bone of the trunk that swings against the chest.
+ABOVE: Final = {"knee": "hip", "ankle": "knee", "toe": "ankle", "elbow": "shoulder", "wrist": "elbow"}
+SWINGS: Final = {"left_clavicle": "left_shoulder", "right_clavicle": "right_shoulder", "neck": "head"}
+# Directions in the chest's frame of collar to shoulder and neck to head of people who stand at ease: the mean over
+# HumanML3D. SMPL's own rest pose has the shoulders raised and the head upright, which nobody does.
+_AT_EASE: Final = {
+    "left_clavicle": (0.998, -0.07, 0.02),
+    "right_clavicle": (-0.998, -0.07, 0.02),
+    "neck": (0.0, 0.70, 0.714),
+}
 _REST: Final = SMPL22.rest_positions().astype(np.float64)
 # The leg of the reference body: thigh + shin.
 _LEG: Final = float(
@@ -32,13 +42,15 @@ _LEG: Final = float(
 @dataclass(frozen=True, eq=False)
 class Landmarks:
     """points: [T,3] metres, Y up, by landmark name. pelvis, chest: [T,4] world orientations wxyz, identity at rest
-    (facing +Z). rest: directions at rest, in the chest's frame, of ``left_clavicle``, ``right_clavicle`` and ``neck``.
+    (facing +Z). rest: directions at ease, in the chest's frame, of ``left_clavicle``, ``right_clavicle`` and ``neck``.
+    still_clavicles: the source does not record how the shoulders rise with the arms.
     """
 
     points: Mapping[str, Float]
     pelvis: Float
     chest: Float
     rest: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    still_clavicles: bool = False
 
 
 def frame(left_to: Float, up_to: Float) -> Float:
@@ -69,15 +81,18 @@ def smpl_joints(marks: Landmarks) -> Float:
     put("spine2", "spine1", rot.slerp(marks.pelvis, marks.chest, 1 / 3))
     put("spine3", "spine2", rot.slerp(marks.pelvis, marks.chest, 2 / 3))
     put("neck", "spine3", marks.chest)
-    put("head", "neck", _swung(marks, "neck", points["head"] - points["neck"]))
+    neck = joints[:, JOINT_INDEX["neck"]]
+    joints[:, JOINT_INDEX["head"]] = neck + scale * _swung(marks, "neck", points["head"] - points["neck"], "head")
     for side in SIDES:
         put(f"{side}_hip", "pelvis", marks.pelvis)
         put(f"{side}_collar", "spine3", marks.chest)
-        clavicle = points.get(f"{side}_clavicle")
-        swing = marks.chest
-        if clavicle is not None:
-            swing = _swung(marks, f"{side}_clavicle", points[f"{side}_shoulder"] - clavicle)
-        put(f"{side}_shoulder", f"{side}_collar", swing)
+        name, shoulder = f"{side}_clavicle", f"{side}_shoulder"
+        inner = points.get(name)
+        bone = rot.rotate(marks.chest, np.asarray(_AT_EASE[name])) if inner is None else points[shoulder] - inner
+        if marks.still_clavicles:
+            bone = _raised(marks, side, bone)
+        collar = joints[:, JOINT_INDEX[f"{side}_collar"]]
+        joints[:, JOINT_INDEX[shoulder]] = collar + scale * _swung(marks, name, bone, shoulder)
         for chain in (("hip", "knee", "ankle", "foot"), ("shoulder", "elbow", "wrist")):
             for above, below in zip(chain, chain[1:], strict=False):
                 bone = points[f"{side}_{_landmark(below)}"] - points[f"{side}_{_landmark(above)}"]
@@ -90,13 +105,27 @@ def _landmark(joint: str) -> str:
     return "toe" if joint == "foot" else joint
 
 
-def _swung(marks: Landmarks, name: str, bone: Float) -> Float:
-    """The chest's orientation, swung as far as ``bone`` [T,3] has swung from its rest direction in the chest."""
-    rest = np.asarray(marks.rest.get(name, {"left": (1.0, 0.0, 0.0), "right": (-1.0, 0.0, 0.0)}.get(
-        name.split("_")[0], (0.0, 1.0, 0.0)
-    )))  # fmt: skip
+def _swung(marks: Landmarks, name: str, bone: Float, joint: str) -> Float:
+    """[T,3] the bone to ``joint`` of the reference body, swung as far as ``bone`` [T,3] has swung from its ease."""
+    ease = np.asarray(_AT_EASE[name])
+    rest = np.asarray(marks.rest.get(name, (0.0, 1.0, 0.0) if name == "neck" else ease))
     local = rot.rotate(rot.inverse(marks.chest), bone)
-    return rot.multiply(marks.chest, rot.between(np.broadcast_to(rest, local.shape), local))
+    swing = rot.between(np.broadcast_to(rest, local.shape), local)
+    length = float(np.linalg.norm(_offset(joint)))
+    return rot.rotate(rot.multiply(marks.chest, swing), ease * length)
+
+
+def _raised(marks: Landmarks, side: str, bone: Float) -> Float:
+    """``bone`` [T,3], the collar, raised with the arm: beyond 30 degrees a third of what the arm rises.
+
+    That is the rhythm of shoulder blade and upper arm (Inman et al. 1944, doi:10.2106/00004623-194426010-00001).
+    """
+    arm = _unit(rot.rotate(rot.inverse(marks.chest), marks.points[f"{side}_elbow"] - marks.points[f"{side}_shoulder"]))
+    raised = np.clip((np.arccos(np.clip(-arm[:, 1], -1.0, 1.0)) - np.pi / 6) / 3, 0.0, np.pi / 6)
+    sign = 1.0 if side == "left" else -1.0
+    zero = np.zeros_like(raised)
+    turn = np.stack([np.cos(raised / 2), zero, zero, sign * np.sin(raised / 2)], axis=-1)
+    return rot.rotate(rot.multiply(rot.multiply(marks.chest, turn), rot.inverse(marks.chest)), bone)
 
 
 def _offset(name: str) -> Float:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from kinesphere import rotations as rot
 from kinesphere.errors import FormatError
 from kinesphere.formats.hierarchy import Float, SourceHierarchy
-from kinesphere.formats.landmarks import SIDES, Landmarks, frame
+from kinesphere.formats.landmarks import ABOVE, SIDES, SWINGS, Landmarks, frame
 
 Direction = tuple[float, float, float]
 
@@ -25,8 +26,12 @@ class Rig:
     """joints: source joint by landmark. metres: metres per file unit, None to be guessed from the length of the legs.
 
     pelvis, chest: the joints whose world rotation is the body's (rigs whose rest pose faces +Z with no rotation);
-    None where orientations must be read off the landmarks. add_root_offset: the root's position channels are relative
-    to its offset. rest: see ``Landmarks.rest``.
+    None where orientations must be read off the landmarks. rest: see ``Landmarks.rest``; left out where the rest pose
+    tells. straight: landmarks that hang off their joint crooked at rest, with the direction the rotations assume.
+    turns: rotation vectors in degrees, in the frame of the joint, that bring ``pelvis`` and ``chest`` (as read off the
+    landmarks) and the feet's direction to SMPL's: a foot flat on the floor points 26 degrees down from ankle to toes.
+    add_root_offset: the root's position channels are relative to its offset. calibration: the first frame is a pose
+    held for calibration, not part of the take.
     """
 
     name: str
@@ -34,8 +39,12 @@ class Rig:
     metres: float | None
     pelvis: str | None = None
     chest: str | None = None
-    add_root_offset: bool = False
     rest: Mapping[str, Direction] = field(default_factory=dict)
+    straight: Mapping[str, Direction] = field(default_factory=dict)
+    turns: Mapping[str, Direction] = field(default_factory=dict)
+    still_clavicles: bool = False
+    add_root_offset: bool = False
+    calibration: bool = False
 
     def fits(self, hierarchy: SourceHierarchy) -> bool:
         return set(self.joints.values()) <= set(hierarchy.names)
@@ -49,6 +58,10 @@ def _sided(left: str, right: str, parts: Mapping[str, str], **trunk: str) -> dic
         for part, pattern in parts.items()
     }
     return sided | trunk
+
+
+def _both_feet(turn: Direction) -> dict[str, Direction]:
+    return {"left_toe": turn, "right_toe": turn}
 
 
 _DAZ: Final = _sided(
@@ -90,9 +103,23 @@ BANDAI_NAMCO: Final = Rig(
         head="Head",
     ),
     0.01,
+    rest={"left_clavicle": (0.975, -0.02, -0.2), "right_clavicle": (-0.975, -0.02, -0.2)},
+    turns=_both_feet((0.0, -13.6, 0.0)),
 )
-CMU_DAZ: Final = Rig("cmu-daz", _DAZ, 0.0102, pelvis="hip", chest="chest")
-SALSA: Final = Rig("salsa-pairs", _DAZ, 1.31, pelvis="hip", chest="chest")
+# The forearms of this rig are bent forward at rest, yet it carries rotations recorded on straight ones.
+_FOREARMS: Final[dict[str, Direction]] = {"left_wrist": (1.0, 0.0, 0.0), "right_wrist": (-1.0, 0.0, 0.0)}
+CMU_DAZ: Final = Rig(
+    "cmu-daz",
+    _DAZ,
+    0.0102,
+    pelvis="hip",
+    chest="chest",
+    straight=_FOREARMS,
+    turns=_both_feet((9.0, 0.0, 0.0)),
+    still_clavicles=True,
+    calibration=True,
+)
+SALSA: Final = replace(CMU_DAZ, name="salsa-pairs", metres=1.31)
 CMU_ICLONE: Final = Rig(
     "cmu-iclone",
     _sided(
@@ -113,8 +140,12 @@ CMU_ICLONE: Final = Rig(
         neck="CC_Base_NeckTwist01",
         head="CC_Base_Head",
     ),
-    0.01,
+    0.0086,
+    rest={"left_clavicle": (0.98, 0.0, -0.2), "right_clavicle": (-0.98, 0.0, -0.2), "neck": (0.0, 0.97, 0.22)},
+    turns={"pelvis": (-9.5, 0.0, 0.0), "chest": (10.6, 0.0, 0.0)} | _both_feet((-12.5, 0.0, 0.0)),
+    still_clavicles=True,
     add_root_offset=True,
+    calibration=True,
 )
 REACTIDLE: Final = Rig(
     "reactidle",
@@ -139,8 +170,20 @@ REACTIDLE: Final = Rig(
     1.0,
     pelvis="pelvis",
     chest="spine.001",
+    turns=_both_feet((4.0, 0.0, 0.0)),
+    still_clavicles=True,
     add_root_offset=True,
 )
+_ACCLAIM_TRUNK: Final = {
+    "left_clavicle": "thorax",
+    "right_clavicle": "thorax",
+    "spine": "lowerback",
+    "chest": "upperback",
+    "neck": "thorax",
+    "head": "upperneck",
+}
+_ACCLAIM_FEET: Final[dict[str, Direction]] = {"left_toe": (9.6, 2.3, -1.3), "right_toe": (9.6, -2.3, 1.8)}
+# Joints of an .asf are named after the bone that ends there.
 CMU_ASF: Final = Rig(
     "cmu-asf",
     _sided(
@@ -155,18 +198,42 @@ CMU_ASF: Final = Rig(
             "elbow": "{}humerus",
             "wrist": "{}wrist",
         },
-        left_clavicle="thorax",
-        right_clavicle="thorax",
-        spine="lowerback",
-        chest="upperback",
-        neck="lowerneck",
-        head="upperneck",
+        **_ACCLAIM_TRUNK,
     ),
-    None,
+    1.0,
     pelvis="root",
     chest="thorax",
+    turns=_ACCLAIM_FEET,
+    still_clavicles=True,
 )
-BVH_RIGS: Final = (BANDAI_NAMCO, CMU_ICLONE, REACTIDLE)
+# The same skeleton written as BVH, where a joint is named after the bone that begins there.
+CMU_BVH: Final = Rig(
+    "cmu-bvh",
+    _sided(
+        "l",
+        "r",
+        {
+            "hip": "{}femur",
+            "knee": "{}tibia",
+            "ankle": "{}foot",
+            "toe": "{}toes",
+            "clavicle": "{}clavicle",
+            "shoulder": "{}humerus",
+            "elbow": "{}radius",
+            "wrist": "{}hand",
+        },
+        spine="upperback",
+        chest="thorax",
+        neck="lowerneck",
+        head="head",
+    ),
+    0.0254 / 0.45,
+    pelvis="hip",
+    chest="thorax",
+    turns=_ACCLAIM_FEET,
+    still_clavicles=True,
+)
+BVH_RIGS: Final = (BANDAI_NAMCO, CMU_ICLONE, REACTIDLE, CMU_BVH)
 
 
 def of_hierarchy(hierarchy: SourceHierarchy) -> Rig:
@@ -241,29 +308,55 @@ def _split(name: str) -> tuple[str, str]:
     return side, "".join(words)
 
 
-def landmarks(rig: Rig, places: Mapping[str, tuple[Float, Float]], metres: float) -> Landmarks:
+def landmarks(
+    rig: Rig, places: Mapping[str, tuple[Float, Float]], rest: Mapping[str, Float], metres: float
+) -> Landmarks:
     """Landmarks in metres from the world transforms of the rig's joints (file units, Y up).
 
-    Raises FormatError when the landmarks that orientations are read from coincide.
+    rest: [3] places of the joints in the rest pose. Raises FormatError when the landmarks that orientations are read
+    from coincide.
     """
     points = {mark: places[joint][0] * metres for mark, joint in rig.joints.items()}
+    for mark, direction in rig.straight.items():
+        side, part = mark.split("_")
+        above = f"{side}_{ABOVE[part]}"
+        length = np.linalg.norm(points[mark] - points[above], axis=1, keepdims=True)
+        points[mark] = points[above] + length * (places[rig.joints[above]][1] @ np.asarray(direction))
+    for side in SIDES:
+        toe, ankle = f"{side}_toe", f"{side}_ankle"
+        if toe in rig.turns:
+            joint = places[rig.joints[ankle]][1]
+            turned = joint @ _vector(rig.turns[toe]) @ joint.transpose(0, 2, 1)
+            points[toe] = points[ankle] + np.matmul(turned, (points[toe] - points[ankle])[:, :, None])[:, :, 0]
+    hips = (points["left_hip"] + points["right_hip"]) / 2
     if rig.pelvis is not None:
         pelvis = _turn(places[rig.pelvis][1])
     else:
-        hips = (points["left_hip"] + points["right_hip"]) / 2
         up = points["spine"] if "spine" in points else points["neck"]
         pelvis = frame(points["left_hip"] - points["right_hip"], _apart(up - hips, "hips and spine"))
+    swings = dict(rig.rest)
     if rig.chest is not None:
         chest = _turn(places[rig.chest][1])
+        for mark, tip in SWINGS.items():
+            if mark in rig.joints and mark not in swings:
+                x, y, z = rest[rig.joints[tip]] - rest[rig.joints[mark]]
+                swings[mark] = (float(x), float(y), float(z))
     else:
         inner = ("left_clavicle", "right_clavicle")
         width = points[inner[0]] - points[inner[1]] if inner[0] in points and inner[1] in points else None
         if width is None or np.median(np.linalg.norm(width, axis=1)) < 0.02:
             width = points["left_shoulder"] - points["right_shoulder"]
-        hips = (points["left_hip"] + points["right_hip"]) / 2
         base = points.get("chest", hips)
         chest = frame(_apart(width, "the shoulders"), _apart(points["neck"] - base, "chest and neck"))
-    return Landmarks(points, pelvis, chest, rig.rest)
+    if "pelvis" in rig.turns:
+        pelvis = rot.multiply(pelvis, rot.from_matrix(_vector(rig.turns["pelvis"])))
+    if "chest" in rig.turns:
+        chest = rot.multiply(chest, rot.from_matrix(_vector(rig.turns["chest"])))
+    return Landmarks(points, pelvis, chest, swings, rig.still_clavicles)
+
+
+def _vector(degrees: Direction) -> Float:
+    return np.asarray(Rotation.from_rotvec(degrees, degrees=True).as_matrix(), dtype=np.float64)
 
 
 def _turn(matrices: Float) -> Float:

@@ -51,7 +51,9 @@ def from_hierarchy(hierarchy: SourceHierarchy) -> SourceMotion:
     if rig.metres is None:
         places = _y_up(places, rig)
     metres = rig.metres if rig.metres is not None else _unit(places, rig)
-    positions = smpl_joints(rigs.landmarks(rig, places, metres))
+    positions = smpl_joints(rigs.landmarks(rig, places, hierarchy.rest_positions(), metres))
+    if rig.calibration and _jumps(positions, hierarchy.fps):
+        positions = positions[1:]
     check_body(positions, hierarchy.fps)
     return SourceMotion(positions.astype(np.float32), hierarchy.fps, rig.name)
 
@@ -63,7 +65,7 @@ def from_acclaim(amc: Path, asf: Path | None = None) -> SourceMotion:
     missing = sorted(set(rigs.CMU_ASF.joints.values()) - places.keys())
     if missing:
         raise FormatError("hierarchy", f"the skeleton has no {', '.join(missing)}")
-    positions = smpl_joints(rigs.landmarks(rigs.CMU_ASF, places, 1.0))
+    positions = smpl_joints(rigs.landmarks(rigs.CMU_ASF, places, asf_amc.rest_positions(skeleton), 1.0))
     check_body(positions, asf_amc.FPS)
     return SourceMotion(positions.astype(np.float32), asf_amc.FPS, rigs.CMU_ASF.name)
 
@@ -96,6 +98,12 @@ def check_body(positions: Float, fps: float) -> None:
         moved = np.linalg.norm(positions[step:, 0] - positions[:-step, 0], axis=1) * fps / step
         if moved.size and moved.max() > _MAX_SPEED:
             raise FormatError("body", f"the pelvis moves at {moved.max():.3g} m/s, at most {_MAX_SPEED:g} is plausible")
+
+
+def _jumps(positions: Float, fps: float) -> bool:
+    """Whether the first frame is far from the second: faster than limbs move, or than the following frames do."""
+    steps = np.max(np.linalg.norm(np.diff(positions[:32], axis=0), axis=2), axis=1)
+    return len(steps) > 1 and bool(steps[0] > 0.03 and (steps[0] > 4 * np.max(steps[1:]) or steps[0] * fps > 30))
 
 
 def _joint(positions: Float, side: str, part: str) -> Float:
