@@ -1,0 +1,127 @@
+"""From torch to the model repository: ONNX with fp16-stored weights, Triton's config.pbtxt, a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+OPSET = 18
+_TYPES = {torch.float32: "TYPE_FP32", torch.int64: "TYPE_INT64"}
+
+
+def export_onnx(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    folder: Path,
+    *,
+    dynamic: Mapping[str, Mapping[int, str]],
+    max_batch: int = 32,
+    queue_delay_us: int = 2000,
+    tolerance: float = 2e-2,
+) -> None:
+    """Write ``folder/1/model.onnx`` and ``folder/config.pbtxt``.
+
+    inputs: example tensors by name, batch first. dynamic: for each input the axes that vary (the batch axis is added).
+    The export is run and compared with the module: more than ``tolerance`` apart (relative to the output's size, fp16
+    weights included) raises RuntimeError.
+    """
+    (folder / "1").mkdir(parents=True, exist_ok=True)
+    file = folder / "1" / "model.onnx"
+    axes = {name: {0: "batch", **dynamic.get(name, {})} for name in inputs}
+    axes |= {name: {0: "batch", **dynamic.get(name, {})} for name in outputs}
+    module.eval()
+    with torch.no_grad():
+        torch.onnx.export(
+            module, tuple(inputs.values()), str(file), input_names=list(inputs), output_names=list(outputs),
+            dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
+        expected = module(*inputs.values())
+    halve_weights(file)
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    results = session.run(None, {k: v.numpy() for k, v in inputs.items()})
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for name, result, wanted in zip(outputs, results, expected, strict=True):
+        reference = wanted.numpy()
+        if reference.dtype.kind == "f":
+            apart = np.abs(result - reference).max() / (np.abs(reference).max() + 1e-6)
+            if apart > tolerance:
+                raise RuntimeError(f"{folder.name}: output {name} is {apart:.3g} away from torch's")
+    write_config(folder, inputs, dict(zip(outputs, expected, strict=True)), axes, max_batch, queue_delay_us)
+
+
+def halve_weights(file: Path, smallest: int = 1024) -> None:
+    """Store float32 initializers as float16 behind a Cast: half the size on disk, the arithmetic stays float32."""
+    model = onnx.load(str(file))
+    casts, kept = [], []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) >= smallest:
+            half = numpy_helper.from_array(
+                numpy_helper.to_array(tensor).astype(np.float16), tensor.name + ".fp16"
+            )
+            casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+            kept.append(half)
+        else:
+            kept.append(tensor)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, str(file))
+
+
+def write_config(
+    folder: Path,
+    inputs: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    axes: Mapping[str, Mapping[int, str]],
+    max_batch: int,
+    queue_delay_us: int,
+) -> None:
+    """Triton's model configuration; the batch axis is implied by max_batch_size."""
+
+    def entry(name: str, tensor: Tensor) -> str:
+        dims = [-1 if i in axes[name] else size for i, size in enumerate(tensor.shape)][1:]
+        shape = ", ".join(str(d) for d in dims)
+        return f'  {{ name: "{name}", data_type: {_TYPES[tensor.dtype]}, dims: [ {shape} ] }}'
+
+    text = (
+        f'name: "{folder.name}"\nplatform: "onnxruntime_onnx"\nmax_batch_size: {max_batch}\n'
+        + "input [\n" + ",\n".join(entry(n, t) for n, t in inputs.items()) + "\n]\n"
+        + "output [\n" + ",\n".join(entry(n, t) for n, t in outputs.items()) + "\n]\n"
+        + f"dynamic_batching {{ max_queue_delay_microseconds: {queue_delay_us} }}\n"
+        + "instance_group [ { count: 1, kind: KIND_CPU } ]\n"
+    )  # fmt: skip
+    (folder / "config.pbtxt").write_text(text)
+
+
+def write_card(folder: Path, title: str, purpose: str, recipe: str, metrics: Mapping[str, float]) -> None:
+    """A model card: what it is, what it was trained on and under which terms, figures, hashes of its files."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in {"README.md", "card.json"})
+    hashes = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
+    digests = "\n".join(f"- `{name}`: `{digest}`" for name, digest in hashes.items())
+    (folder / "README.md").write_text(
+        f"# {title}\n\n{purpose}\n\n"
+        f"Trained with `kinesphere train {recipe}`. Weights are stored as fp16, the arithmetic is fp32.\n\n"
+        "## Data and terms\n\n"
+        "Trained on CMU motion capture (mocap.cs.cmu.edu; free to use, not to be resold as data), the Bandai Namco\n"
+        "Research motion dataset (CC BY-NC 4.0), DeepMimic clips (MIT) and ReActIdle (MIT); captions from file names,\n"
+        "CMU's index, HumanML3D (MIT) and the project's kinematic reading. Because of the Bandai Namco data the\n"
+        "weights are **CC BY-NC 4.0**: not for commercial use.\n\n"
+        f"## Figures on the validation split\n\n| figure | value |\n|---|---|\n{rows}\n\n## SHA-256\n\n{digests}\n"
+    )
+    (folder / "card.json").write_text(
+        json.dumps({"title": title, "recipe": recipe, "metrics": dict(metrics), "sha256": hashes}, indent=1)
+        + "\n"
+    )
