@@ -1,0 +1,1 @@
+"""From motion files and their words to the clips that every network here is trained and judged on."""

@@ -1,0 +1,215 @@
+"""The takes of every source, with their words: archives or folders in, a list of ``Take`` out.
+
+Known layouts, looked for under each given root: ``cmu/``, ``bandai-namco/``, ``deepmimic/``, ``reactidle/`` (or the
+``.tar.xz`` archives of these), HumanML3D as published (``new_joint_vecs/``, ``texts/``, ``train.txt``) and KIT-ML as
+published (``new_joints/``, ``texts/``; 21 joints, 12.5 fps, millimetres).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from kinesphere.datasets import labels
+from kinesphere.datasets.labels import Label
+from kinesphere.datasets.splits import Split
+from kinesphere.datasets.windows import FPS, resample
+from kinesphere.errors import InputError
+from kinesphere.formats import load_positions
+from kinesphere.representations import hml263
+from kinesphere.skeleton import FloatArray
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sentence by a person about the seconds start to end of a take; mirrored: it speaks of the mirror image."""
+
+    start: float
+    end: float
+    text: str
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Take:
+    """One file. group: the recording it belongs to (see ``splits``). kind: its content, for dealing out splits.
+    rank: which version of a recording it is (0 the best); val and test keep only the best.
+    """
+
+    id: str
+    source: str
+    path: Path
+    group: str
+    kind: str
+    label: Label = Label()
+    written: tuple[Written, ...] = ()
+    rank: int = 0
+    split: Split | None = None
+    mirror: bool = True
+    extra: dict[str, str] = field(default_factory=dict, compare=False)
+
+
+def unpack(roots: list[Path], cache: Path) -> list[Path]:
+    """Replaces roots that hold ``.tar.xz`` archives by folders with their contents under ``cache``."""
+    found = []
+    for root in roots:
+        archives = sorted(root.glob("*.tar.xz")) if root.is_dir() else [root] if root.name.endswith(".tar.xz") else []
+        if not archives:
+            found.append(root)
+        for archive in archives:
+            stamp = f"{archive.name} {archive.stat().st_size}"
+            target = cache / archive.name.removesuffix(".tar.xz")
+            mark = target / ".complete"
+            if not mark.is_file() or mark.read_text() != stamp:
+                target.mkdir(parents=True, exist_ok=True)
+                with tarfile.open(archive) as bundle:
+                    bundle.extractall(target, filter="data")
+                mark.write_text(stamp)
+            found.append(target)
+    return found
+
+
+def enumerate_takes(roots: list[Path]) -> list[Take]:
+    """All takes under ``roots``, in a stable order. Raises InputError(``raw``) when there are none."""
+    takes: list[Take] = []
+    written = _references(roots)
+    for root in roots:
+        takes += _bandai(root)
+        takes += _cmu(root, written)
+        takes += _simple(root, "deepmimic", "deepmimic/*.txt", "deepmimic")
+        takes += _simple(root, "reactidle", "reactidle/*.bvh", "other")
+        takes += _published(root)
+    if not takes:
+        raise InputError("raw", f"no known data under {', '.join(map(str, roots))}")
+    return sorted({take.id: take for take in takes}.values(), key=lambda take: take.id)
+
+
+def load(take: Take) -> FloatArray:
+    """Positions [T,22,3] at 20 fps, metres, Y up. Raises FormatError or InputError when the file is refused."""
+    if take.source == "humanml3d":
+        return hml263.decode(np.load(take.path, allow_pickle=False))
+    if take.source == "kit":
+        return resample(_kit_joints(np.load(take.path, allow_pickle=False)), 12.5)
+    motion = load_positions(take.path)
+    return resample(motion.positions, motion.fps)
+
+
+def _bandai(root: Path) -> Iterator[Take]:
+    for path in sorted(root.glob("bandai-namco/dataset-*/data/*.bvh")):
+        try:
+            label = labels.bandai(path.stem)
+            kind = "bandai " + path.stem.split("_")[1]
+        except (KeyError, ValueError):
+            label, kind = Label(), "bandai other"
+        yield Take(f"bandai/{path.stem}", "bandai-namco", path, f"bandai/{path.stem}", kind, label)
+
+
+_CMU_FOLDERS: Final = (("asf-amc", "*.amc"), ("bvh-daz", "*.bvh"), ("bvh-iclone", "*.bvh"), ("salsa-pairs", "*.bvh"))
+
+
+def _cmu(root: Path, written: dict[str, list[Written]]) -> Iterator[Take]:
+    index = _cmu_index(root / "cmu" / "cmu-mocap-index.csv")
+    for rank, (folder, pattern) in enumerate(_CMU_FOLDERS):
+        for path in sorted((root / "cmu" / folder).glob(pattern)):
+            parts = path.stem.removesuffix("_scaled").split("_")
+            group, words, label = f"cmu/{path.stem}", written.get(path.stem, []), labels.named(path.stem, "other")
+            if len(parts) == 2 and all(part.isdigit() for part in parts):
+                clip = f"{int(parts[0]):02d}_{int(parts[1]):02d}"
+                group = f"cmu/salsa_{parts[1]}" if folder == "salsa-pairs" else f"cmu/{clip}"
+                label, words = labels.cmu(index.get(clip, "")), written.get(clip, [])
+            kind = "cmu " + (label.templates[0] if label.templates else parts[0])
+            yield Take(f"{folder}/{path.stem}", "cmu", path, group, kind, label, tuple(words), 0 if rank == 3 else rank)
+
+
+def _cmu_index(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+        return {row[0].strip(): row[1] for row in csv.reader(lines) if len(row) > 1 and "_" in row[0]}
+
+
+def _references(roots: list[Path]) -> dict[str, list[Written]]:
+    """HumanML3D's captions of CMU takes, by CMU clip id, timed from the take's start."""
+    found: dict[str, list[Written]] = {}
+    for root in roots:
+        for table in root.glob("humanml3d/**/index.csv"):
+            sentences = next(iter(root.glob("humanml3d/**/captions.json")), None)
+            if sentences is None:
+                continue
+            captions: dict[str, list[list[float | str]]] = json.loads(sentences.read_text())
+            with table.open(newline="") as lines:
+                for row in csv.DictReader(lines):
+                    if "/CMU/" in row["source_path"]:
+                        _join(row, captions, found)
+    return found
+
+
+def _join(row: dict[str, str], captions: dict[str, list[list[float | str]]], found: dict[str, list[Written]]) -> None:
+    clip = Path(row["source_path"]).stem.removesuffix("_poses")
+    number = Path(row["new_name"]).stem
+    begin, finish = int(row["start_frame"]) / FPS, int(row["end_frame"]) / FPS
+    for key, mirrored in ((number, False), (f"M{number}", True)):
+        for start, end, text in captions.get(key, []):
+            first, last = begin + float(start), begin + float(end) if float(end) > 0 else finish
+            found.setdefault(clip, []).append(Written(first, last, str(text), mirrored))
+
+
+def _simple(root: Path, source: str, pattern: str, table: str) -> Iterator[Take]:
+    for path in sorted(root.glob(pattern)):
+        if path.stem.upper().startswith("LICENSE"):
+            continue
+        label = labels.named(path.stem if table == "deepmimic" else "idle", table)
+        # DeepMimic has one take of each kind; all are for training.
+        yield Take(f"{source}/{path.stem}", source, path, f"{source}/{path.stem}", f"{source} {path.stem[:14]}", label)
+
+
+def _published(root: Path) -> Iterator[Take]:
+    """HumanML3D and KIT-ML as their authors publish them; their own splits are kept."""
+    if not (root / "texts").is_dir():
+        return
+    kit = not any((root / "new_joint_vecs").glob("0[0-9][0-9][0-9][0-9][0-9].npy"))
+    folder = root / ("new_joints" if kit else "new_joint_vecs")
+    source = "kit" if kit else "humanml3d"
+    splits: dict[str, Split] = {}
+    names: tuple[Split, ...] = ("train", "val", "test")
+    for split in names:
+        listing = root / f"{split}.txt"
+        for line in listing.read_text().split() if listing.is_file() else ():
+            splits[line] = split
+    for name, split in sorted(splits.items()):
+        path, text = folder / f"{name}.npy", root / "texts" / f"{name}.txt"
+        if path.is_file() and text.is_file():
+            group = f"{source}/{name.removeprefix('M')}"
+            written = tuple(_sentences(text))
+            # Both publish mirrored copies (M...) with words of their own.
+            yield Take(f"{source}/{name}", source, path, group, source, Label(), written, 0, split, mirror=False)
+
+
+def _sentences(path: Path) -> Iterator[Written]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        parts = line.split("#")
+        if len(parts) == 4:
+            try:
+                yield Written(float(parts[2]), float(parts[3]), parts[0].strip())
+            except ValueError:
+                continue
+
+
+# KIT-ML's 21 joints (Master Motor Map): for each SMPL joint the ones whose mean it is.
+_KIT: Final = (
+    (0,), (16,), (11,), (0, 1), (17,), (12,), (1,), (18,), (13,), (2,), (20,), (15,), (3,), (3, 8), (3, 5), (4,), (8,),
+    (5,), (9,), (6,), (10,), (7,),
+)  # fmt: skip
+
+
+def _kit_joints(joints: FloatArray) -> FloatArray:
+    if joints.ndim != 3 or joints.shape[1:] != (21, 3):
+        raise InputError("joints", f"has shape {list(joints.shape)}, KIT-ML's is [T,21,3]")
+    return np.stack([joints[:, list(of)].mean(axis=1) for of in _KIT], axis=1).astype(np.float32) / 1000.0
