@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PROTOS = ROOT / "protos"
 STUBS = ROOT / "kinesphere" / "v1"
+CONFIG = ROOT / "services" / "common"
 VALIDATE = "buf/validate/validate.proto"
 INIT = '"""Generated messages and stubs of the API, version 1 (see ``protos/kinesphere/v1``)."""\n'
 _REWRITE = ("from buf.validate import validate_pb2 as", "from kinesphere.v1 import validate_pb2 as")
@@ -50,12 +51,31 @@ def generate(target: Path) -> None:
     (target / "__init__.py").write_text(INIT, encoding="utf-8")
 
 
+def generate_config(target: Path) -> None:
+    """Write the stubs of ``services/common/model_config.proto`` (Triton's model configuration) into ``target``."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        mypy = Path(sys.executable).with_name("protoc-gen-mypy")
+        protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}", f"--plugin=protoc-gen-mypy={mypy}"]
+        outputs = [f"--python_out={out}", f"--mypy_out=quiet:{out}"]
+        subprocess.run([*protoc, *outputs, "services/common/model_config.proto"], check=True)
+        for path in (out / "services" / "common").iterdir():
+            text = path.read_text(encoding="utf-8").replace("  # noqa: Y015", "")
+            text = "# ruff: noqa\n# fmt: off\n" + text
+            (target / path.name).write_text(text, encoding="utf-8")
+
+
 def check() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder)
+        fresh, config = Path(folder, "v1"), Path(folder, "config")
         generate(fresh)
+        config.mkdir()
+        generate_config(config)
         names = {path.name for path in fresh.iterdir()} | {path.name for path in STUBS.glob("*.py*")}
         _, different, missing = filecmp.cmpfiles(fresh, STUBS, sorted(names), shallow=False)
+        configs = sorted(path.name for path in config.iterdir())
+        _, changed, absent = filecmp.cmpfiles(config, CONFIG, configs, shallow=False)
+        different, missing = different + changed, missing + absent
     if different or missing:
         print(
             "stubs are not what the protos say; run scripts/gen_protos.py:",
@@ -87,6 +107,7 @@ def main() -> int:
         baseline()
         return 0
     generate(STUBS)
+    generate_config(CONFIG)
     return 0
 
 

@@ -1,0 +1,121 @@
+"""Channels to other services: retries where they are safe, deadlines passed on, errors read back.
+
+A stub is made by its caller: ``PlannerServiceStub(open_channel("127.0.0.1:50051"))``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from services.common import tracing
+from services.common.settings import MIB
+
+# UNAVAILABLE means that the call did not run (or the server drains), so that trying again is safe; gRPC itself stops
+# retrying once the first answer has arrived. A full queue is the caller's to handle: it is told when to come back.
+SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{}],
+                "waitForReady": False,
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+
+
+def open_channel(
+    target: str,
+    *,
+    tls: bool = False,
+    ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    max_message_bytes: int = 16 * MIB,
+) -> grpc.aio.Channel:
+    """A channel to ``target`` (``host:port``, ``dns:///name:port`` for several replicas); the caller closes it.
+
+    tls: encrypt, with the system's or ``ca``'s roots; ``certificate`` and ``key`` (PEM) for mTLS.
+    """
+    options: list[tuple[str, object]] = [
+        ("grpc.service_config", SERVICE_CONFIG),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]
+    if not (tls or ca or certificate):
+        return grpc.aio.insecure_channel(target, options=options)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=ca.read_bytes() if ca else None,
+        private_key=key.read_bytes() if key else None,
+        certificate_chain=certificate.read_bytes() if certificate else None,
+    )
+    return grpc.aio.secure_channel(target, credentials, options=options)
+
+
+def metadata(token: str | None = None) -> tuple[tuple[str, str], ...]:
+    """What a call carries: the bearer token, and the current trace when there is one."""
+    authorization = (("authorization", f"Bearer {token}"),) if token else ()
+    return (*authorization, *tracing.outgoing())
+
+
+def time_left(context: grpc.aio.ServicerContext[Any, Any], cap: float) -> float:
+    """Seconds for a call made on behalf of ``context``'s: what is left of its deadline, at most ``cap``."""
+    left = context.time_remaining()
+    return cap if left is None else max(0.001, min(float(left), cap))
+
+
+@dataclass(frozen=True)
+class CallError:
+    """A failed call, read from its status. ``fields``: (path, sentence) pairs; the rest is empty when not told."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    retry_after: float | None = None
+    error_id: str = ""
+
+
+def read_error(error: grpc.RpcError) -> CallError:
+    """The rich error inside a failed call's trailing metadata."""
+    assert isinstance(error, grpc.aio.AioRpcError)
+    found = CallError(error.code(), error.details() or "")
+    for key, value in error.trailing_metadata() or ():
+        if key != "grpc-status-details-bin":
+            continue
+        status = status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
+        for detail in status.details:
+            found = _with(found, detail)
+    return found
+
+
+def _with(found: CallError, detail: any_pb2.Any) -> CallError:
+    info, bad, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    if detail.Unpack(info):
+        return replace(found, reason=info.reason, error_id=info.metadata.get("error_id", ""))
+    if detail.Unpack(bad):
+        return replace(found, fields=tuple((item.field, item.description) for item in bad.field_violations))
+    if detail.Unpack(retry):
+        return replace(found, retry_after=retry.retry_delay.ToNanoseconds() / 1e9)
+    return found
