@@ -125,7 +125,9 @@ def parse_motion(data: bytes, skeleton: AcclaimSkeleton) -> dict[str, Float]:
         raise FormatError("amc", "a frame begins with its number and the root")
     count = len(tokens) // width
     if len(tokens) % width:
-        raise FormatError("amc.frames", f"frame {count + 1} is cut short: {len(tokens) % width} of {width} words")
+        raise FormatError(
+            "amc.frames", f"frame {count + 1} is cut short: {len(tokens) % width} of {width} words"
+        )
     limits.check_frames(count, width, "amc.frames")
     columns: dict[str, Float] = {}
     at = 1
@@ -147,7 +149,9 @@ def global_transforms(skeleton: AcclaimSkeleton, columns: dict[str, Float]) -> d
     """Where every bone ends [T,3] in metres and its world rotation [T,3,3] (identity in the rest pose)."""
     count = len(columns["root"])
     root = dict(zip(skeleton.root_order, columns["root"].T, strict=True))
-    place = (np.stack([root[a] for a in ("tx", "ty", "tz")], axis=1) + skeleton.root_position) * skeleton.metres
+    place = (
+        np.stack([root[a] for a in ("tx", "ty", "tz")], axis=1) + skeleton.root_position
+    ) * skeleton.metres
     angles = np.stack([root[a] for a in ("rx", "ry", "rz")], axis=1)
     turned = _turned(angles, skeleton.root_axis, skeleton.degrees)
     result: dict[str, tuple[Float, Float]] = {"root": (place, turned)}
@@ -185,7 +189,9 @@ def _frame_tokens(data: bytes) -> list[bytes]:
         body += 1
     tokens = b" ".join(lines[body:]).split()
     if len(tokens) > limits.MAX_VALUES or not tokens:
-        raise FormatError("amc.frames", f"{len(tokens)} words; at least one frame, at most {limits.MAX_VALUES} words")
+        raise FormatError(
+            "amc.frames", f"{len(tokens)} words; at least one frame, at most {limits.MAX_VALUES} words"
+        )
     return tokens
 
 
@@ -206,7 +212,9 @@ def _bones(lines: list[list[str]], degrees: bool) -> dict[str, Bone]:
                 raise FormatError("asf.bonedata", f"more than {limits.MAX_JOINTS} bones")
             dofs = tuple(word.lower() for word in entry.get("dof", []))
             if any(dof not in _DOFS for dof in dofs) or len(set(dofs)) != len(dofs):
-                raise FormatError("asf.bonedata.dof", f"bone {name!r} has an unknown or double degree of freedom")
+                raise FormatError(
+                    "asf.bonedata.dof", f"bone {name!r} has an unknown or double degree of freedom"
+                )
             axis = _axes(_numbers(entry.get("axis", ["0", "0", "0"])[:3], 3, "asf.bonedata.axis"), degrees)
             direction = _numbers(entry.get("direction", []), 3, "asf.bonedata.direction")
             norm = float(np.linalg.norm(direction))
@@ -226,7 +234,9 @@ def _hierarchy(lines: list[list[str]], bones: dict[str, Bone]) -> dict[str, str]
             continue
         for child in words[1:]:
             if child not in bones:
-                raise FormatError("asf.hierarchy", f"names a bone {child[:40]!r} that :bonedata does not have")
+                raise FormatError(
+                    "asf.hierarchy", f"names a bone {child[:40]!r} that :bonedata does not have"
+                )
             if child in claimed:
                 raise FormatError("asf.hierarchy", f"bone {child[:40]!r} has two parents or hangs in a loop")
             claimed.add(child)

@@ -19,11 +19,15 @@ from kinesphere.formats import limits
 from kinesphere.formats.hierarchy import Float, SourceHierarchy
 from kinesphere.motion import MAX_FPS, MIN_FPS
 
-_CHANNELS: Final = {f"{axis}{kind}".lower(): f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")}
+_CHANNELS: Final = {
+    f"{axis}{kind}".lower(): f"{axis}{kind}" for axis in "XYZ" for kind in ("position", "rotation")
+}
 # Longest hierarchy text and header line that are looked at; MAX_JOINTS joints fit several times.
 _MAX_HEADER: Final = 4 * 2**20
 _MOTION: Final = re.compile(rb"^[ \t]*MOTION[ \t\r]*$", re.MULTILINE)
-_FRAMES: Final = re.compile(rb"\s*Frames\s*:\s*([0-9]{1,18})\s+Frame\s+Time\s*:\s*([0-9.eE+-]{1,40})[^\S\n]*(?:\n|$)")
+_FRAMES: Final = re.compile(
+    rb"\s*Frames\s*:\s*([0-9]{1,18})\s+Frame\s+Time\s*:\s*([0-9.eE+-]{1,40})[^\S\n]*(?:\n|$)"
+)
 
 
 def read(path: Path) -> SourceHierarchy:
@@ -65,11 +69,14 @@ def _frames(data: bytes, start: int, channels: int) -> tuple[Float, float]:
     except ValueError:
         raise FormatError("motion.frame_time", "is not a number") from None
     if not np.isfinite(step) or step <= 0 or not MIN_FPS <= 1 / step <= MAX_FPS * 1.001:
-        raise FormatError("motion.frame_time", f"{step} s is outside {MIN_FPS:g} to {MAX_FPS:g} frames a second")
+        raise FormatError(
+            "motion.frame_time", f"{step} s is outside {MIN_FPS:g} to {MAX_FPS:g} frames a second"
+        )
     values = numbers(data[match.end() :], "motion")
     if len(values) != declared * channels:
         raise FormatError(
-            "motion", f"holds {len(values)} numbers, {declared} frames of {channels} channels need {declared * channels}"
+            "motion",
+            f"holds {len(values)} numbers, {declared} frames of {channels} channels need {declared * channels}",
         )
     return values.reshape(declared, channels), rate(step)
 
@@ -121,7 +128,9 @@ class _Header:
         except ValueError:
             raise FormatError(f"hierarchy.{what}", f"{word[:40]!r} is not a number") from None
         if not abs(value) <= limits.MAX_COORDINATE:
-            raise FormatError(f"hierarchy.{what}", f"{value:g} is not finite or beyond {limits.MAX_COORDINATE:g}")
+            raise FormatError(
+                f"hierarchy.{what}", f"{value:g} is not finite or beyond {limits.MAX_COORDINATE:g}"
+            )
         return value
 
     def parse(self) -> tuple[tuple[str, ...], tuple[int, ...], Float, tuple[tuple[str, ...], ...]]:
@@ -163,7 +172,9 @@ class _Header:
             offsets.append([self.number("offset") for _ in range(3)])
             channels.append(() if word == "End" else self._channels(name))
         if self.at != len(self.tokens):
-            raise FormatError("hierarchy", f"{self.tokens[self.at][:40]!r} follows the end of the only root allowed")
+            raise FormatError(
+                "hierarchy", f"{self.tokens[self.at][:40]!r} follows the end of the only root allowed"
+            )
         return tuple(names), tuple(parents), np.asarray(offsets, dtype=np.float64), tuple(channels)
 
     def _name(self, seen: set[str]) -> str:
@@ -175,7 +186,9 @@ class _Header:
         if len(name) > 200:
             raise FormatError("hierarchy", "a joint's name is longer than 200 characters")
         if name in seen:
-            raise FormatError("hierarchy", f"two joints are called {name!r}, so the tree has a loop or a double")
+            raise FormatError(
+                "hierarchy", f"two joints are called {name!r}, so the tree has a loop or a double"
+            )
         return name
 
     def _channels(self, joint: str) -> tuple[str, ...]:
@@ -183,7 +196,8 @@ class _Header:
         word = self.next("the number of channels")
         if not word.isascii() or not word.isdigit() or len(word) > 9 or int(word) > limits.MAX_CHANNELS:
             raise FormatError(
-                "hierarchy.channels", f"joint {joint!r} declares {word[:40]} channels, at most {limits.MAX_CHANNELS}"
+                "hierarchy.channels",
+                f"joint {joint!r} declares {word[:40]} channels, at most {limits.MAX_CHANNELS}",
             )
         channels = []
         for _ in range(int(word)):

@@ -35,7 +35,8 @@ _AT_EASE: Final = {
 _REST: Final = SMPL22.rest_positions().astype(np.float64)
 # The leg of the reference body: thigh + shin.
 _LEG: Final = float(
-    np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_knee"]]) + np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_ankle"]])
+    np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_knee"]])
+    + np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_ankle"]])
 )
 
 
@@ -82,13 +83,17 @@ def smpl_joints(marks: Landmarks) -> Float:
     put("spine3", "spine2", rot.slerp(marks.pelvis, marks.chest, 2 / 3))
     put("neck", "spine3", marks.chest)
     neck = joints[:, JOINT_INDEX["neck"]]
-    joints[:, JOINT_INDEX["head"]] = neck + scale * _swung(marks, "neck", points["head"] - points["neck"], "head")
+    joints[:, JOINT_INDEX["head"]] = neck + scale * _swung(
+        marks, "neck", points["head"] - points["neck"], "head"
+    )
     for side in SIDES:
         put(f"{side}_hip", "pelvis", marks.pelvis)
         put(f"{side}_collar", "spine3", marks.chest)
         name, shoulder = f"{side}_clavicle", f"{side}_shoulder"
         inner = points.get(name)
-        bone = rot.rotate(marks.chest, np.asarray(_AT_EASE[name])) if inner is None else points[shoulder] - inner
+        bone = (
+            rot.rotate(marks.chest, np.asarray(_AT_EASE[name])) if inner is None else points[shoulder] - inner
+        )
         if marks.still_clavicles:
             bone = _raised(marks, side, bone)
         collar = joints[:, JOINT_INDEX[f"{side}_collar"]]
@@ -120,7 +125,9 @@ def _raised(marks: Landmarks, side: str, bone: Float) -> Float:
 
     That is the rhythm of shoulder blade and upper arm (Inman et al. 1944, doi:10.2106/00004623-194426010-00001).
     """
-    arm = _unit(rot.rotate(rot.inverse(marks.chest), marks.points[f"{side}_elbow"] - marks.points[f"{side}_shoulder"]))
+    arm = _unit(
+        rot.rotate(rot.inverse(marks.chest), marks.points[f"{side}_elbow"] - marks.points[f"{side}_shoulder"])
+    )
     raised = np.clip((np.arccos(np.clip(-arm[:, 1], -1.0, 1.0)) - np.pi / 6) / 3, 0.0, np.pi / 6)
     sign = 1.0 if side == "left" else -1.0
     zero = np.zeros_like(raised)

@@ -20,17 +20,15 @@ MAX_COORDINATE: Final = 1e6
 
 def read_bytes(path: Path) -> bytes:
     """The whole file. Raises FormatError for one that is missing, empty, not a file, or over MAX_FILE_BYTES."""
+    if "\0" in str(path) or not path.is_file():
+        raise FormatError("path", f"{str(path)!r} is not a file")
     try:
-        if not path.is_file():
-            raise FormatError("path", f"{path} is not a file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise FormatError("file.size", f"{size} bytes, at most {MAX_FILE_BYTES} are read")
         data = path.read_bytes()
     except OSError as error:
         raise FormatError("path", f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # a NUL in the name
-        raise FormatError("path", f"not a usable file name: {error}") from error
     if not data:
         raise FormatError("file", "is empty")
     return data
@@ -43,4 +41,6 @@ def check_frames(frames: int, values_per_frame: int, field: str = "frames") -> N
     if frames > MAX_FRAMES:
         raise FormatError(field, f"{frames} frames, at most {MAX_FRAMES} are read")
     if frames * values_per_frame > MAX_VALUES:
-        raise FormatError(field, f"{frames} frames of {values_per_frame} numbers are over {MAX_VALUES} numbers")
+        raise FormatError(
+            field, f"{frames} frames of {values_per_frame} numbers are over {MAX_VALUES} numbers"
+        )

@@ -31,7 +31,7 @@ class Rig:
     turns: rotation vectors in degrees, in the frame of the joint, that bring ``pelvis`` and ``chest`` (as read off the
     landmarks) and the feet's direction to SMPL's: a foot flat on the floor points 26 degrees down from ankle to toes.
     add_root_offset: the root's position channels are relative to its offset. calibration: the first frame is a pose
-    held for calibration, not part of the take.
+    held for calibration and not part of the take, "always" or "seldom" (then it is known by the leap that follows).
     """
 
     name: str
@@ -44,7 +44,7 @@ class Rig:
     turns: Mapping[str, Direction] = field(default_factory=dict)
     still_clavicles: bool = False
     add_root_offset: bool = False
-    calibration: bool = False
+    calibration: str = ""
 
     def fits(self, hierarchy: SourceHierarchy) -> bool:
         return set(self.joints.values()) <= set(hierarchy.names)
@@ -117,9 +117,9 @@ CMU_DAZ: Final = Rig(
     straight=_FOREARMS,
     turns=_both_feet((9.0, 0.0, 0.0)),
     still_clavicles=True,
-    calibration=True,
+    calibration="always",
 )
-SALSA: Final = replace(CMU_DAZ, name="salsa-pairs", metres=1.31)
+SALSA: Final = replace(CMU_DAZ, name="salsa-pairs", metres=1.31, calibration="")
 CMU_ICLONE: Final = Rig(
     "cmu-iclone",
     _sided(
@@ -141,11 +141,15 @@ CMU_ICLONE: Final = Rig(
         head="CC_Base_Head",
     ),
     0.0086,
-    rest={"left_clavicle": (0.98, 0.0, -0.2), "right_clavicle": (-0.98, 0.0, -0.2), "neck": (0.0, 0.97, 0.22)},
+    rest={
+        "left_clavicle": (0.98, 0.0, -0.2),
+        "right_clavicle": (-0.98, 0.0, -0.2),
+        "neck": (0.0, 0.97, 0.22),
+    },
     turns={"pelvis": (-9.5, 0.0, 0.0), "chest": (10.6, 0.0, 0.0)} | _both_feet((-12.5, 0.0, 0.0)),
     still_clavicles=True,
     add_root_offset=True,
-    calibration=True,
+    calibration="seldom",
 )
 REACTIDLE: Final = Rig(
     "reactidle",
@@ -261,7 +265,18 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
 }
 _TRUNK: Final[dict[str, tuple[str, ...]]] = {
     "spine": ("spine", "spine0", "spine1", "spine01", "abdomen", "chest", "torso", "waist", "lowerback"),
-    "chest": ("spine3", "spine2", "spine02", "upperchest", "chest", "thorax", "spine1", "spine01", "torso", "spine"),
+    "chest": (
+        "spine3",
+        "spine2",
+        "spine02",
+        "upperchest",
+        "chest",
+        "thorax",
+        "spine1",
+        "spine01",
+        "torso",
+        "spine",
+    ),
     "neck": ("neck", "neck1", "neck01", "lowerneck"),
     "head": ("head", "neckend", "headend"),
 }
@@ -327,7 +342,9 @@ def landmarks(
         if toe in rig.turns:
             joint = places[rig.joints[ankle]][1]
             turned = joint @ _vector(rig.turns[toe]) @ joint.transpose(0, 2, 1)
-            points[toe] = points[ankle] + np.matmul(turned, (points[toe] - points[ankle])[:, :, None])[:, :, 0]
+            points[toe] = (
+                points[ankle] + np.matmul(turned, (points[toe] - points[ankle])[:, :, None])[:, :, 0]
+            )
     hips = (points["left_hip"] + points["right_hip"]) / 2
     if rig.pelvis is not None:
         pelvis = _turn(places[rig.pelvis][1])

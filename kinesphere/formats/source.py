@@ -52,8 +52,7 @@ def from_hierarchy(hierarchy: SourceHierarchy) -> SourceMotion:
         places = _y_up(places, rig)
     metres = rig.metres if rig.metres is not None else _unit(places, rig)
     positions = smpl_joints(rigs.landmarks(rig, places, hierarchy.rest_positions(), metres))
-    if rig.calibration and _jumps(positions, hierarchy.fps):
-        positions = positions[1:]
+    positions = positions[_lead(positions, hierarchy.fps, rig.calibration) :]
     check_body(positions, hierarchy.fps)
     return SourceMotion(positions.astype(np.float32), hierarchy.fps, rig.name)
 
@@ -85,25 +84,40 @@ def check_body(positions: Float, fps: float) -> None:
         raise FormatError("positions", "NaN or infinite values")
     for bone, (above, below, low, high) in _BONES.items():
         lengths = [
-            float(np.median(np.linalg.norm(_joint(positions, side, above) - _joint(positions, side, below), axis=1)))
+            float(
+                np.median(
+                    np.linalg.norm(_joint(positions, side, above) - _joint(positions, side, below), axis=1)
+                )
+            )
             for side in ("left", "right")
         ]
         for side, length in zip(("left", "right"), lengths, strict=True):
             if not low <= length <= high:
-                raise FormatError("body", f"the {side} {bone} is {length:.3g} m long, {low:g} to {high:g} m is plausible")
+                raise FormatError(
+                    "body", f"the {side} {bone} is {length:.3g} m long, {low:g} to {high:g} m is plausible"
+                )
         if max(lengths) > _MAX_ASYMMETRY * min(lengths):
             raise FormatError("body", f"the {bone}s are {lengths[0]:.3g} m and {lengths[1]:.3g} m long")
     if len(positions) > 1:
         step = max(1, round(fps / 10))  # over a tenth of a second, so that single noisy frames do not count
         moved = np.linalg.norm(positions[step:, 0] - positions[:-step, 0], axis=1) * fps / step
         if moved.size and moved.max() > _MAX_SPEED:
-            raise FormatError("body", f"the pelvis moves at {moved.max():.3g} m/s, at most {_MAX_SPEED:g} is plausible")
+            raise FormatError(
+                "body", f"the pelvis moves at {moved.max():.3g} m/s, at most {_MAX_SPEED:g} is plausible"
+            )
 
 
-def _jumps(positions: Float, fps: float) -> bool:
-    """Whether the first frame is far from the second: faster than limbs move, or than the following frames do."""
+def _lead(positions: Float, fps: float, calibration: str) -> int:
+    """How many frames to drop before the take begins: calibration poses, from which the body leaps into the take."""
+    if not calibration or len(positions) < 4:
+        return 0
     steps = np.max(np.linalg.norm(np.diff(positions[:32], axis=0), axis=2), axis=1)
-    return len(steps) > 1 and bool(steps[0] > 0.03 and (steps[0] > 4 * np.max(steps[1:]) or steps[0] * fps > 30))
+    pelvis = np.linalg.norm(np.diff(positions[:32, 0], axis=0), axis=1)
+    early = np.flatnonzero((steps[:8] * fps > 30) | (pelvis[:8] * fps > _MAX_SPEED))
+    lead = int(early[-1]) + 1 if early.size else 0
+    if lead == 0 and steps[0] > 0.03 and steps[0] > 4 * np.max(steps[1:]):
+        lead = 1
+    return max(lead, 1) if calibration == "always" else lead
 
 
 def _joint(positions: Float, side: str, part: str) -> Float:
