@@ -1,0 +1,150 @@
+"""One sequence being written: grammar and sampler around a model's logits, and the events that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from kinesphere.motion_language import DETAILS_PER_BLOCK, TOKENS_PER_BLOCK
+from kinesphere.skeleton import FloatArray
+from services.planner.grammar import CaptionGrammar, Grammar, PlanGrammar
+from services.planner.sampling import Sampler
+from services.planner.vocabulary import TextStream, Vocabulary
+
+
+class Ending(Enum):
+    """Why a sequence ended."""
+
+    COMPLETE = "the model closed it"
+    LENGTH = "the length asked for is reached"
+    LIMIT = "the model's own limit is reached"
+
+
+@dataclass(frozen=True)
+class Words:
+    """A piece of text: of the thought, or of a caption."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the plan: a semantic code and four detail codes."""
+
+    semantic: int
+    details: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event. tokens: how many the model wrote."""
+
+    ending: Ending
+    tokens: int
+
+
+Event = Words | Block | Ended
+
+
+class Writer(Protocol):
+    """Turns tokens that a grammar let through into events."""
+
+    grammar: Grammar
+
+    def write(self, token: int) -> list[Event]:
+        """Advance the grammar by ``token``; gives what it completes, ``Ended`` excepted."""
+        ...
+
+    @property
+    def ending(self) -> Ending: ...
+
+
+class PlanWriter:
+    """Thought pieces, then blocks as soon as their five tokens are there. Arguments as PlanGrammar's."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, *, blocks: int = 0, thinking: bool = True, max_thought: int = 96
+    ) -> None:
+        self.grammar = PlanGrammar(vocabulary, blocks=blocks, thinking=thinking, max_thought=max_thought)
+        self._vocabulary = vocabulary
+        self._thought = TextStream(vocabulary)
+        self._block: list[int] = []
+        self._exact = blocks > 0
+        self._closed = False
+
+    @property
+    def ending(self) -> Ending:
+        if self._exact:
+            return Ending.LENGTH
+        return Ending.COMPLETE if self._closed else Ending.LIMIT
+
+    def write(self, token: int) -> list[Event]:
+        v, thinking = self._vocabulary, self.grammar.thinking
+        self.grammar.advance(token)
+        if thinking:
+            piece = "" if token == v.think_end else self._thought.add(token)
+            return [Words(piece)] if piece else []
+        if token == v.answer_end:
+            self._closed = True
+        if token in (v.answer, v.answer_end):
+            return []
+        self._block.append(token)
+        if len(self._block) < TOKENS_PER_BLOCK:
+            return []
+        semantic, *details = self._block
+        self._block.clear()
+        assert len(details) == DETAILS_PER_BLOCK
+        return [Block(v.semantic_code(semantic), tuple(v.detail_code(token) for token in details))]
+
+
+class CaptionWriter:
+    """The words of a caption, piece by piece."""
+
+    def __init__(self, vocabulary: Vocabulary, *, max_tokens: int = 64) -> None:
+        self.grammar = CaptionGrammar(vocabulary, max_tokens=max_tokens)
+        self._end = vocabulary.text_end
+        self._text = TextStream(vocabulary)
+        self._closed = False
+
+    @property
+    def ending(self) -> Ending:
+        return Ending.COMPLETE if self._closed else Ending.LIMIT
+
+    def write(self, token: int) -> list[Event]:
+        self.grammar.advance(token)
+        if token == self._end:
+            self._closed = True
+            return []
+        piece = self._text.add(token)
+        return [Words(piece)] if piece else []
+
+
+@dataclass
+class Generation:
+    """A request in the batch: its prompt [S,D], its choices, and ``sink``, which gets every event in order.
+
+    ``cancelled`` may be set from any thread; the row is freed before the next step.
+    """
+
+    prompt: FloatArray
+    writer: Writer
+    sampler: Sampler
+    sink: Callable[[Event], None]
+    cancelled: bool = False
+    tokens: int = field(default=0, init=False)
+
+    @property
+    def finished(self) -> bool:
+        return self.writer.grammar.finished
+
+    def advance(self, logits: FloatArray) -> int:
+        """Choose the next token from ``logits`` [V], tell ``sink`` what it completes, and give it."""
+        token = self.sampler.choose(logits, self.writer.grammar.allowed())
+        self.tokens += 1
+        for event in self.writer.write(token):
+            self.sink(event)
+        if self.finished:
+            self.sink(Ended(self.writer.ending, self.tokens))
+        return token

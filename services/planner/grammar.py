@@ -1,0 +1,105 @@
+"""Grammars by token id: which tokens may come next. Malformed output is impossible while one is followed.
+
+The plan's grammar is a counter: words until ``</think>``, then blocks of one semantic and four detail tokens until
+``</answer>``. xgrammar could express it (``Token(id)`` in EBNF), but importing it imports torch and transformers, 5 s
+and 0.5 GB that a serving pod does without; the counter is shorter than the EBNF text.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from kinesphere.motion_language import MAX_BLOCKS, TOKENS_PER_BLOCK
+from services.planner.vocabulary import IdArray, Vocabulary
+
+
+class Grammar(Protocol):
+    """What a generation may say next. ``allowed`` is never empty before ``finished``."""
+
+    @property
+    def finished(self) -> bool: ...
+
+    def allowed(self) -> IdArray:
+        """Ids that may come next."""
+        ...
+
+    def advance(self, token: int) -> None:
+        """Note that ``token``, one of ``allowed``, was said."""
+        ...
+
+
+class PlanGrammar:
+    """``words </think> <answer> (sem det det det det)+ </answer>``, after a prompt that ends in ``<think>``.
+
+    blocks: exact number wanted, 1 to 25; 0 lets the model end. thinking: False starts inside ``<answer>``.
+    max_thought: words after which the thought is closed.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, *, blocks: int = 0, thinking: bool = True, max_thought: int = 96
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._exact = blocks
+        self._most = blocks or MAX_BLOCKS
+        self._words_left = max_thought
+        self._thinking, self._opening = thinking, False
+        self._in_block = 0
+        self.blocks = 0
+        self.finished = False
+        self._thought = np.append(vocabulary.words, vocabulary.think_end)
+        self._border = np.append(vocabulary.semantic, vocabulary.answer_end)
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the next token belongs to the thought."""
+        return self._thinking
+
+    def allowed(self) -> IdArray:
+        v = self._vocabulary
+        if self._thinking:
+            return self._thought if self._words_left > 0 else np.array([v.think_end])
+        if self._opening:
+            return np.array([v.answer])
+        if self._in_block:
+            return v.detail
+        if self._exact or self.blocks == 0:
+            return v.semantic
+        return self._border
+
+    def advance(self, token: int) -> None:
+        if self._thinking:
+            self._words_left -= 1
+            if token == self._vocabulary.think_end:
+                self._thinking, self._opening = False, True
+        elif self._opening:
+            self._opening = False
+        elif token == self._vocabulary.answer_end:
+            self.finished = True
+        else:
+            self._in_block = (self._in_block + 1) % TOKENS_PER_BLOCK
+            if self._in_block == 0:
+                self.blocks += 1
+                # What would follow is known, so the model is not asked.
+                self.finished = self.blocks == self._most
+
+
+class CaptionGrammar:
+    """``words </text>``, after a prompt that ends in ``<text>``; at least one word, at most ``max_tokens``."""
+
+    def __init__(self, vocabulary: Vocabulary, *, max_tokens: int = 64) -> None:
+        self._end = vocabulary.text_end
+        self._first = vocabulary.words
+        self._later = np.append(vocabulary.words, self._end)
+        self._left = max_tokens
+        self._said = 0
+        self.finished = False
+
+    def allowed(self) -> IdArray:
+        return self._later if self._said else self._first
+
+    def advance(self, token: int) -> None:
+        self._said += token != self._end
+        self._left -= 1
+        self.finished = token == self._end or self._left <= 0
