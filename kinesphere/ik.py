@@ -9,7 +9,7 @@ stream that is solved piece by piece has no seams:
   limb straightens that plane fades; the foot's direction (legs) and the limb's habit, which is where its hinge
   usually points in a person who holds it so, take over continuously: the witnesses are added as vectors, each as
   long as it is trustworthy;
-- everything else (neck, collars, forearms, shins) takes the least turn from its parent, and joints without children
+- everything else (neck, collars, ankles) takes the least turn from its parent, and joints without children
   (head, feet, wrists) stay as they rest.
 """
 
@@ -74,15 +74,11 @@ def _arm(side: str) -> _Limb:
 
 _LIMBS: Final = (_leg("left"), _leg("right"), _arm("left"), _arm("right"))
 _SPINE: Final = (JOINT_INDEX["spine1"], JOINT_INDEX["spine2"])
-# Each joint that aims its only child by the least turn, parents first.
+# Joints that aim their only child by the least turn, once the limbs are solved.
 _AIMED: Final = tuple(
     (JOINT_INDEX[joint], JOINT_INDEX[child])
-    for joint, child in (
-        ("neck", "head"), ("left_knee", "left_ankle"), ("right_knee", "right_ankle"),
-        ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"),
-        ("left_ankle", "left_foot"), ("right_ankle", "right_foot"),
-    )
-)  # fmt: skip
+    for joint, child in (("neck", "head"), ("left_ankle", "left_foot"), ("right_ankle", "right_foot"))
+)
 _LEAVES: Final = tuple(
     JOINT_INDEX[name] for name in ("head", "left_foot", "right_foot", "left_wrist", "right_wrist")
 )
@@ -129,7 +125,7 @@ class _Solver:
             collar = skeleton.parents[limb.upper]
             if collar != limb.trunk:
                 self._aim(collar, limb.upper)
-            self._upper(limb)
+            self._limb(limb)
         for joint, child in _AIMED:
             self._aim(joint, child)
         for leaf in _LEAVES:
@@ -187,8 +183,8 @@ class _Solver:
         self.world[:, joint] = _swing(start, self.offsets[child], direction)
         self._place(joint, child)
 
-    def _upper(self, limb: _Limb) -> None:
-        """Thigh or upper arm: aimed at knee or elbow, twisted as the witnesses say."""
+    def _limb(self, limb: _Limb) -> None:
+        """Thigh or upper arm, twisted as the witnesses say, then shin or forearm, turned about the hinge."""
         self._aim(limb.upper, limb.hinge)
         along = _unit(self.placed[:, limb.hinge] - self.placed[:, limb.upper])
         lower = _unit(self.targets[:, limb.end] - self.placed[:, limb.hinge])
@@ -196,7 +192,7 @@ class _Solver:
         axis = _unit(limb.axis - np.sum(limb.axis * rest_along) * rest_along)
         now = rot.rotate(self.world[:, limb.upper], axis)
         habit = self._habit(limb, along, rest_along, axis, now)
-        bend, plane = _hinge(axis, rest_along, rest_lower, along, lower)
+        bend, plane = _hinge(limb.axis, rest_along, rest_lower, along, lower)
         doubt = _smoothstep(np.sum(plane * habit, axis=-1), *_DOUBT_FADE)
         known = (_smoothstep(bend, *_BEND_FADE) * doubt)[:, None]
         if limb.tip >= 0:
@@ -207,7 +203,10 @@ class _Solver:
             side = rot.rotate(_about(along, np.full(len(along), toe_out)), np.cross(tip, along))
             habit = _LEG_HABIT_WEIGHT * habit + side
         twist = _signed_angle(now, known * plane + (1.0 - known) * habit, along)
-        self.world[:, limb.upper] = rot.multiply(_about(along, twist), self.world[:, limb.upper])
+        upper = rot.multiply(_about(along, twist), self.world[:, limb.upper])
+        self.world[:, limb.upper] = upper
+        bent = rot.multiply(upper, _about(np.broadcast_to(limb.axis, along.shape), known[:, 0] * bend))
+        self._aim(limb.hinge, limb.end, bent)
 
     def _habit(self, limb: _Limb, along: Array, rest_along: Array, axis: Array, now: Array) -> Array:
         """Where the hinge's axis usually points [T,3] when the upper bone points ``along``."""
