@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kinesphere.errors import FormatError
-from kinesphere.formats.source import SourceMotion, from_acclaim, from_bvh
+from kinesphere.formats.source import SourceMotion, from_acclaim, from_bvh, from_deepmimic
 
 __all__ = ["FormatError", "SourceMotion", "load_positions"]
 
@@ -18,4 +18,6 @@ def load_positions(path: Path | str) -> SourceMotion:
         return from_bvh(path)
     if suffix == ".amc":
         return from_acclaim(path)
+    if suffix in (".txt", ".json"):
+        return from_deepmimic(path)
     raise FormatError("path", f"no reader for {suffix or 'a file without suffix'}")

@@ -25,7 +25,7 @@ _DOFS: Final = ("tx", "ty", "tz", "rx", "ry", "rz", "l")
 
 @dataclass(frozen=True, eq=False)
 class Bone:
-    """direction: unit [3] in the world at rest. length: file units. axis: [3,3], the bone's axes at rest. dofs: columns."""
+    """direction: unit [3] in the world at rest. length: file units. axis: [3,3], its axes at rest. dofs: columns."""
 
     name: str
     direction: Float

@@ -86,7 +86,7 @@ def numbers(data: bytes, field: str) -> Float:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # numpy warns, and stops, at the first thing that is not a number
-            values = np.fromstring(data, dtype=np.float64, sep=" ")  # type: ignore[call-overload]
+            values = np.fromstring(data, dtype=np.float64, sep=" ")
     except (DeprecationWarning, ValueError):
         raise FormatError(field, "holds something that is not a number") from None
     if not np.all(np.isfinite(values)):

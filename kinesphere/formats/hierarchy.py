@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from kinesphere.errors import FormatError
 
-Float = NDArray[np.float64]
+Float = NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)

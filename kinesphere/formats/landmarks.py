@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -55,14 +56,14 @@ class Landmarks:
 
 
 def frame(left_to: Float, up_to: Float) -> Float:
-    """Orientations [T,4] whose X is ``left_to`` and whose Y lies in the plane of ``left_to`` and ``up_to``. [T,3] each."""
+    """Orientations [T,4] whose X is ``left_to`` and whose Y is in the plane of both, towards ``up_to``. [T,3] each."""
     x = _unit(left_to)
     z = _unit(np.cross(x, up_to))
     return rot.from_matrix(np.stack([x, np.cross(z, x), z], axis=-1)).astype(np.float64)
 
 
 def smpl_joints(marks: Landmarks) -> Float:
-    """[T,22,3] metres. Limbs keep the source's lengths and directions; the trunk has SMPL's proportions at its scale."""
+    """[T,22,3] metres. Limbs keep the source's lengths and directions; the trunk is SMPL's, scaled with the legs."""
     missing = [name for name in REQUIRED if name not in marks.points]
     if missing:
         raise FormatError("hierarchy", f"no joint for {', '.join(missing)}")
@@ -99,7 +100,7 @@ def smpl_joints(marks: Landmarks) -> Float:
         collar = joints[:, JOINT_INDEX[f"{side}_collar"]]
         joints[:, JOINT_INDEX[shoulder]] = collar + scale * _swung(marks, name, bone, shoulder)
         for chain in (("hip", "knee", "ankle", "foot"), ("shoulder", "elbow", "wrist")):
-            for above, below in zip(chain, chain[1:], strict=False):
+            for above, below in pairwise(chain):
                 bone = points[f"{side}_{_landmark(below)}"] - points[f"{side}_{_landmark(above)}"]
                 start = joints[:, JOINT_INDEX[f"{side}_{above}"]]
                 joints[:, JOINT_INDEX[f"{side}_{below}"]] = start + bone
@@ -136,7 +137,8 @@ def _raised(marks: Landmarks, side: str, bone: Float) -> Float:
 
 
 def _offset(name: str) -> Float:
-    return SMPL22.offsets[JOINT_INDEX[name]].astype(np.float64)
+    offset: Float = SMPL22.offsets[JOINT_INDEX[name]].astype(np.float64)
+    return offset
 
 
 def _leg_length(points: Mapping[str, Float]) -> float:
@@ -149,4 +151,5 @@ def _leg_length(points: Mapping[str, Float]) -> float:
 
 
 def _unit(v: Float) -> Float:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    unit: Float = v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12)
+    return unit

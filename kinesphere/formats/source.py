@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from kinesphere.errors import FormatError
-from kinesphere.formats import asf_amc, bvh, rigs
+from kinesphere.formats import asf_amc, bvh, deepmimic, rigs
 from kinesphere.formats.hierarchy import Float, SourceHierarchy
 from kinesphere.formats.landmarks import REQUIRED, smpl_joints
 from kinesphere.skeleton import JOINT_INDEX, FloatArray
@@ -67,6 +67,14 @@ def from_acclaim(amc: Path, asf: Path | None = None) -> SourceMotion:
     positions = smpl_joints(rigs.landmarks(rigs.CMU_ASF, places, asf_amc.rest_positions(skeleton), 1.0))
     check_body(positions, asf_amc.FPS)
     return SourceMotion(positions.astype(np.float32), asf_amc.FPS, rigs.CMU_ASF.name)
+
+
+def from_deepmimic(path: Path) -> SourceMotion:
+    """Positions of a DeepMimic motion file. Raises FormatError."""
+    marks, fps = deepmimic.read(path)
+    positions = smpl_joints(marks)
+    check_body(positions, fps)
+    return SourceMotion(positions.astype(np.float32), fps, "deepmimic")
 
 
 def from_bvh(path: Path) -> SourceMotion:
