@@ -77,14 +77,14 @@ class Calls(grpc.aio.ServerInterceptor):
     def _wrap(self, handler: Handler, method: str) -> Handler:
         streams_in, streams_out = handler.request_streaming, handler.response_streaming
         kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
-        behavior = getattr(handler, kind)
+        behavior, parse = getattr(handler, kind), handler.request_deserializer
         first_seconds = self._metrics.first_seconds.labels(method)
 
         async def answer(request: Any, context: Context) -> Any:
             if streams_in:
-                request = validation.checked(request)
+                request = validation.checked(request, parse)
             else:
-                validation.check(request)
+                request = validation.parsed(request, parse)
             if not streams_out:
                 return await behavior(request, context)
             answers: AsyncIterator[Message] = behavior(request, context)
@@ -106,10 +106,9 @@ class Calls(grpc.aio.ServerInterceptor):
             return await self._guard(method, admitted, answer, request, context)
 
         make = getattr(grpc, f"{kind}_rpc_method_handler")
+        # Messages arrive as bytes: a refused call is never parsed, and a message that cannot be parsed is a bad request.
         wrapped: Handler = make(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            guarded, request_deserializer=None, response_serializer=handler.response_serializer
         )
         return wrapped
 

@@ -1,4 +1,4 @@
-"""Channels to other services: retries where they are safe, deadlines passed on, errors read back.
+"""Channels to other services: retries where they are safe, deadlines passed on.
 
 A stub is made by its caller: ``PlannerServiceStub(open_channel("127.0.0.1:50051"))``.
 """
@@ -6,13 +6,10 @@ A stub is made by its caller: ``PlannerServiceStub(open_channel("127.0.0.1:50051
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2, status_pb2
 
 from services.common import tracing
 from services.common.settings import MIB
@@ -79,43 +76,3 @@ def time_left(context: grpc.aio.ServicerContext[Any, Any], cap: float) -> float:
     """Seconds for a call made on behalf of ``context``'s: what is left of its deadline, at most ``cap``."""
     left = context.time_remaining()
     return cap if left is None else max(0.001, min(float(left), cap))
-
-
-@dataclass(frozen=True)
-class CallError:
-    """A failed call, read from its status. ``fields``: (path, sentence) pairs; the rest is empty when not told."""
-
-    code: grpc.StatusCode
-    message: str
-    reason: str = ""
-    fields: tuple[tuple[str, str], ...] = ()
-    retry_after: float | None = None
-    error_id: str = ""
-
-
-def read_error(error: grpc.RpcError) -> CallError:
-    """The rich error inside a failed call's trailing metadata."""
-    assert isinstance(error, grpc.aio.AioRpcError)
-    found = CallError(error.code(), error.details() or "")
-    for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
-            continue
-        status = status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
-        for detail in status.details:
-            found = _with(found, detail)
-    return found
-
-
-def _with(found: CallError, detail: any_pb2.Any) -> CallError:
-    info, bad, retry = (
-        error_details_pb2.ErrorInfo(),
-        error_details_pb2.BadRequest(),
-        error_details_pb2.RetryInfo(),
-    )
-    if detail.Unpack(info):
-        return replace(found, reason=info.reason, error_id=info.metadata.get("error_id", ""))
-    if detail.Unpack(bad):
-        return replace(found, fields=tuple((item.field, item.description) for item in bad.field_violations))
-    if detail.Unpack(retry):
-        return replace(found, retry_after=retry.retry_delay.ToNanoseconds() / 1e9)
-    return found

@@ -6,7 +6,7 @@ What arrives is checked against its declared shape; InputError names the field b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -109,37 +109,6 @@ def chunk_to_proto(motion: Motion, start_frame: int) -> motion_pb2.MotionChunk:
     )
     return _pack(
         message, translation=motion.translation, rotations=motion.rotations, positions=motion.positions
-    )
-
-
-def motion_from_stream(
-    header: motion_pb2.MotionHeader, chunks: Iterable[motion_pb2.MotionChunk], path: str = "motion"
-) -> Motion:
-    """The whole motion of a stream. Raises InputError on a gap, an overlap, a wrong length or no chunk at all."""
-    parts: dict[str, list[FloatArray]] = {"translation": [], "rotations": [], "positions": []}
-    frames = 0
-    for chunk in chunks:
-        if chunk.start_frame != frames:
-            raise InputError(f"{path}.start_frame", f"is {chunk.start_frame}, expected {frames}")
-        for name, tail in (
-            ("translation", (3,)),
-            ("rotations", (NUM_JOINTS, 4)),
-            ("positions", (NUM_JOINTS, 3)),
-        ):
-            parts[name].append(_array(f"{path}.{name}", getattr(chunk, name), (chunk.num_frames, *tail), 1e6))
-        frames += chunk.num_frames
-    if frames == 0:
-        raise InputError(path, "the stream has no frames")
-    whole = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    skeleton = skeleton_from_proto(header.skeleton, f"{path}.skeleton")
-    _within(path, "fps", check_fps, header.fps)
-    return Motion(
-        whole["translation"],
-        whole["rotations"],
-        whole["positions"],
-        header.fps,
-        skeleton,
-        person_id=header.person_id or None,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import protovalidate
 from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from services.common.errors import InvalidRequestError
+
+Parse = Callable[[bytes], Message]
 
 
 def check(message: Message) -> None:
@@ -24,11 +26,20 @@ def check(message: Message) -> None:
         raise InvalidRequestError(list(texts.items()))
 
 
-async def checked(messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
-    """The same stream; ends with InvalidRequestError at the first message that breaks a limit."""
-    async for message in messages:
-        check(message)
-        yield message
+def parsed(data: bytes, parse: Parse) -> Message:
+    """The message in ``data``, checked. Raises InvalidRequestError."""
+    try:
+        message = parse(data)
+    except DecodeError as error:
+        raise InvalidRequestError([("", f"not the message that this method takes: {error}")]) from error
+    check(message)
+    return message
+
+
+async def checked(stream: AsyncIterator[bytes], parse: Parse) -> AsyncIterator[Message]:
+    """The messages of a stream; ends with InvalidRequestError at the first one that is wrong."""
+    async for data in stream:
+        yield parsed(data, parse)
 
 
 def prepare(services: Iterable[ServiceDescriptor]) -> None:
