@@ -174,7 +174,8 @@ class Stack:
         for service in SERVICES:
             env[f"KINESPHERE_{service.upper()}_HOST"] = HOST
             env[f"KINESPHERE_{service.upper()}_PORT"] = str(self.ports.of(service))
-            env[f"KINESPHERE_{service.upper()}_ADDRESS"] = f"{HOST}:{self.ports.of(service)}"
+        env["KINESPHERE_PLANNER_TOKENIZER"] = f"{HOST}:{self.ports.tokenizer}"
+        env["KINESPHERE_PLANNER_DECODER"] = f"{HOST}:{self.ports.decoder}"
         if self.ports.valkey is not None:
             env["KINESPHERE_REDIS_URL"] = f"redis://{HOST}:{self.ports.valkey}/0"
         return env
