@@ -65,7 +65,7 @@ def _arm(side: str) -> _Limb:
     # Fitted to the planes that bent elbows of recorded people lie in (median error 12 degrees; from the T pose it is
     # 25 with a tail of 90): with the arm ahead, low and a little out, the forearm bends up and in.
     ahead, bends = np.array([0.394, -0.405, 0.825]), np.array([-0.409, 0.726, 0.552])
-    axis = np.cross(ahead, bends)
+    axis = rot.cross(ahead, bends)
     if side == "right":
         ahead, axis = ahead * [-1.0, 1.0, 1.0], axis * [1.0, -1.0, -1.0]
     rest = np.array([0.0, -1.0 if side == "left" else 1.0, 0.0])
@@ -84,7 +84,7 @@ _LEAVES: Final = tuple(
 )
 # Radians of bend between which the hinge's plane becomes the better witness of twist.
 _BEND_FADE: Final = (np.radians(8.0), np.radians(40.0))
-# A hinge that seems to bend against its limb's habit (cosine of the twist between them) is noise or bends backwards.
+# A witness that speaks against the limb's habit (cosine of the twist between them) is noise.
 _DOUBT_FADE: Final = (-0.95, -0.5)
 # What the habit weighs beside a foot across the leg, which weighs 1.
 _LEG_HABIT_WEIGHT: Final = 0.3
@@ -197,11 +197,12 @@ class _Solver:
         known = (_smoothstep(bend, *_BEND_FADE) * doubt)[:, None]
         if limb.tip >= 0:
             tip = _unit(self.targets[:, limb.tip] - self.targets[:, limb.end])
-            rest_side = np.cross(_unit(self.offsets[limb.tip]), rest_along)
+            rest_side = rot.cross(_unit(self.offsets[limb.tip]), rest_along)
             toe_out = _signed_angle(rest_side, axis, rest_along)
-            # As long as the part of the foot across the leg: a stretched foot says nothing.
-            side = rot.rotate(_about(along, np.full(len(along), toe_out)), np.cross(tip, along))
-            habit = _LEG_HABIT_WEIGHT * habit + side
+            # As long as the part of the foot across the leg, and less if it points backwards.
+            side = rot.rotate(_about(along, np.full(len(along), toe_out)), rot.cross(tip, along))
+            trust = _smoothstep(np.sum(_unit(side) * habit, axis=-1), *_DOUBT_FADE)
+            habit = _LEG_HABIT_WEIGHT * habit + trust[:, None] * side
         twist = _signed_angle(now, known * plane + (1.0 - known) * habit, along)
         upper = rot.multiply(_about(along, twist), self.world[:, limb.upper])
         self.world[:, limb.upper] = upper
@@ -233,13 +234,13 @@ def _hinge(
     """
     out = np.sum(rest_lower * axis) * axis
     flat = rest_lower - out
-    swept = np.cross(axis, flat)
+    swept = rot.cross(axis, flat)
     a, b, c = (float(np.sum(rest_along * part)) for part in (flat, swept, out))
     cosine = (np.sum(along * lower, axis=-1) - c) / np.hypot(a, b)
     bend = np.arctan2(b, a) + np.arccos(np.clip(cosine, -1.0, 1.0))
     bent = out + np.cos(bend)[:, None] * flat + np.sin(bend)[:, None] * swept
     # The axis keeps its angle to the plane of the two bones; both frames share ``along``.
-    rest_normal, normal = np.cross(rest_along, bent), np.cross(along, lower)
+    rest_normal, normal = rot.cross(rest_along, bent), rot.cross(along, lower)
     angle = _signed_angle(rest_normal, np.broadcast_to(axis, bent.shape), rest_along)
     side = rot.rotate(_about(along, angle), normal)
     return bend, _unit(side)
@@ -259,7 +260,7 @@ def _about(axis: Array, angle: Array) -> Array:
 
 def _signed_angle(a: Array, b: Array, about: Array) -> Array:
     """The angle from ``a`` to ``b``, both across ``about`` (unit), positive by the right hand."""
-    sine = np.sum(np.cross(a, b) * about, axis=-1)
+    sine = np.sum(rot.cross(a, b) * about, axis=-1)
     angle: Array = np.arctan2(sine, np.sum(a * b, axis=-1))
     return angle
 

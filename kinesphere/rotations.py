@@ -18,17 +18,27 @@ _X, _Y = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 
 def multiply(a: Array, b: Array) -> Array:
     """Hamilton product: the rotation that applies ``b`` first, then ``a``. [...,4] x [...,4] -> [...,4]."""
-    aw, ax, ay, az = np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = np.moveaxis(b, -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
+    aw, ax, ay, az = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
+    bw, bx, by, bz = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
+    w = aw * bw - ax * bx - ay * by - az * bz
+    product = np.empty((*w.shape, 4), dtype=w.dtype)
+    product[..., 0] = w
+    product[..., 1] = aw * bx + ax * bw + ay * bz - az * by
+    product[..., 2] = aw * by - ax * bz + ay * bw + az * bx
+    product[..., 3] = aw * bz + ax * by - ay * bx + az * bw
+    return product
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Vector product, [...,3] x [...,3] -> [...,3]; several times as fast as numpy's on short arrays."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    x = ay * bz - az * by
+    product = np.empty((*x.shape, 3), dtype=x.dtype)
+    product[..., 0] = x
+    product[..., 1] = az * bx - ax * bz
+    product[..., 2] = ax * by - ay * bx
+    return product
 
 
 def inverse(q: Array) -> Array:
@@ -39,8 +49,8 @@ def inverse(q: Array) -> Array:
 def rotate(q: Array, v: Array) -> Array:
     """Turn vectors [...,3] by quaternions [...,4] (leading axes broadcast)."""
     u = q[..., 1:]
-    t = 2.0 * np.cross(u, v)
-    return v + q[..., :1] * t + np.cross(u, t)
+    t = 2.0 * cross(u, v)
+    return v + q[..., :1] * t + cross(u, t)
 
 
 def normalize(q: Array) -> Array:
@@ -54,10 +64,10 @@ def between(a: Array, b: Array) -> Array:
     a = a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), 1e-12)
     b = b / np.maximum(np.linalg.norm(b, axis=-1, keepdims=True), 1e-12)
     w = 1.0 + np.sum(a * b, axis=-1, keepdims=True)
-    axis = np.cross(a, b)
+    axis = cross(a, b)
     # Opposite directions: any axis at a right angle to ``a`` will do.
     helper = np.where(np.abs(a[..., :1]) < 0.9, _X, _Y).astype(a.dtype)
-    axis = np.where(w < 1e-6, np.cross(a, helper), axis)
+    axis = np.where(w < 1e-6, cross(a, helper), axis)
     return normalize(np.concatenate([np.where(w < 1e-6, 0.0, w), axis], axis=-1))
 
 
@@ -111,11 +121,11 @@ def matrix_from_6d(d: Array) -> Array:
     """[...,6] -> [...,3,3], see ``from_6d``."""
     length = np.linalg.norm(d[..., :3], axis=-1, keepdims=True)
     x = np.where(length > 1e-8, d[..., :3] / np.maximum(length, 1e-8), _X.astype(d.dtype))
-    z = np.cross(x, d[..., 3:])
-    helper = np.cross(x, np.where(np.abs(x[..., 1:2]) < 0.9, _Y, _X).astype(d.dtype))
+    z = cross(x, d[..., 3:])
+    helper = cross(x, np.where(np.abs(x[..., 1:2]) < 0.9, _Y, _X).astype(d.dtype))
     z = np.where(np.linalg.norm(z, axis=-1, keepdims=True) > 1e-8, z, helper)
     z = z / np.linalg.norm(z, axis=-1, keepdims=True)
-    return np.stack([x, np.cross(z, x), z], axis=-1)
+    return np.stack([x, cross(z, x), z], axis=-1)
 
 
 def continuous(q: Array) -> Array:
