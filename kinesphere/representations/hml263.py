@@ -43,9 +43,8 @@ LAYOUT: Final = Layout(
 CONTACT_JOINTS: Final = tuple(
     JOINT_INDEX[name] for name in ("left_ankle", "left_foot", "right_ankle", "right_foot")
 )
-CONTACT_THRESHOLD: Final = (
-    0.002  # square metres: a joint that moves less than this a frame, squared, is in contact
-)
+# Square metres: a joint whose squared movement in a frame is less is in contact.
+CONTACT_THRESHOLD: Final = 0.002
 HEADING_SIGMA: Final = 20.0  # frames, of the Gaussian that the heading is smoothed with
 
 _HIPS: Final = (JOINT_INDEX["right_hip"], JOINT_INDEX["left_hip"])
