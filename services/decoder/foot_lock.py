@@ -1,0 +1,141 @@
+"""Feet that are planted stand still: a correction of the legs, streamed.
+
+Where the network says that a toe touches the ground, and the toe is low and slow, its horizontal movement is taken
+away; the leg follows by two-bone inverse kinematics with the hip in its place. What has been taken away is given back
+while the foot swings. All weights change smoothly, so that nothing jerks (after Kovar, Schreiner and Gleicher,
+"Footskate Cleanup for Motion Capture Editing", SCA 2002, here causal but for two frames).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinesphere.representations import hml263
+from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, FloatArray
+
+Floats = NDArray[np.floating]
+
+_LEGS: Final = tuple(
+    tuple(JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot")) for side in ("left", "right")
+)
+_TOES: Final = [leg[3] for leg in _LEGS]
+# Columns of the four contacts that speak of the toes.
+_TOE_CONTACTS: Final = [hml263.CONTACT_JOINTS.index(toe) for toe in _TOES]
+_FPS: Final = hml263.FPS
+
+# Between the first and the second number a foot passes from free to planted (or back, where the first is larger).
+_CONTACT: Final = (0.3, 0.7)
+_HEIGHT: Final = (0.12, 0.06)  # metres above the floor
+_SPEED: Final = (1.6, 0.9)  # metres a second, horizontally
+# Frames on either side over which the lock is eased in and out, and the weights of the nearest to the farthest.
+_EASE: Final = 2
+_KERNEL: Final = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
+_GIVE_BACK: Final = 0.25  # share of the correction that a free foot loses in a frame
+_LIMIT: Final = 0.20  # metres: the most that a foot is moved
+_STRAIGHT: Final = 0.985  # share of the leg's length from which it is stretched ever more reluctantly
+_FORWARD_KNEE: Final = 0.5  # how strongly a straight leg that must bend follows its foot's direction
+
+
+class FootLock:
+    """Corrects positions [n,22,3] at 20 frames a second, on a floor at y = 0, bone lengths constant."""
+
+    def __init__(self) -> None:
+        self._kept: FloatArray = np.zeros((0, NUM_JOINTS, 3), np.float32)  # not given out yet
+        self._strength: Floats = np.zeros((0, 2))  # of the two frames before those kept, and of those
+        self._before: Floats | None = None  # toes [2,2] (foot; x, z) of the frame before those kept
+        self._offset = np.zeros((2, 2))  # what is added to each foot now
+
+    def step(self, positions: FloatArray, contacts: Floats) -> FloatArray:
+        """positions [n,22,3], contacts [n,4] as predicted (near 0 or 1) -> the frames that are final now [m,22,3]."""
+        previous = self._kept[-1:] if len(self._kept) else positions[:1]
+        if not len(self._kept) and self._before is not None:
+            raise AssertionError("two frames are always kept")
+        strength = _strength(np.concatenate([previous, positions]), contacts[:, _TOE_CONTACTS])
+        if not len(self._strength):
+            strength = np.concatenate([np.repeat(strength[:1], _EASE, axis=0), strength])
+        self._strength = np.concatenate([self._strength, strength])
+        self._kept = np.concatenate([self._kept, positions])
+        return self._give(len(self._kept) - _EASE)
+
+    def finish(self) -> FloatArray:
+        """The last frames."""
+        self._strength = np.concatenate([self._strength, np.repeat(self._strength[-1:], _EASE, axis=0)])
+        return self._give(len(self._kept))
+
+    def _give(self, count: int) -> FloatArray:
+        if count <= 0:
+            return self._kept[:0]
+        frames = self._kept[:count]
+        eased = np.stack([self._strength[i : i + count] for i in range(2 * _EASE + 1)]).T @ _KERNEL  # [2,n]
+        toes = frames[:, _TOES][..., [0, 2]].astype(np.float64)
+        first = toes[:1] if self._before is None else self._before[None]
+        steps = np.diff(np.concatenate([first, toes]), axis=0)
+        offsets = np.empty((count, 2, 2))
+        for frame in range(count):
+            weight = eased[:, frame, None]
+            size = np.linalg.norm(self._offset, axis=1, keepdims=True)
+            # The farther the foot has been moved, the more of its own movement it keeps.
+            weight = weight * np.clip(1.0 - (size / _LIMIT) ** 2, 0.0, 1.0)
+            self._offset = (1.0 - _GIVE_BACK * (1.0 - weight)) * self._offset - weight * steps[frame]
+            offsets[frame] = self._offset
+        self._before = toes[-1]
+        self._kept, self._strength = self._kept[count:], self._strength[count:]
+        result = frames.astype(np.float64)
+        for foot, leg in enumerate(_LEGS):
+            _move_foot(result, leg, offsets[:, foot])
+        return result.astype(np.float32)
+
+
+def _strength(positions: FloatArray, contacts: Floats) -> Floats:
+    """How planted each foot is, 0 to 1: positions [n+1,22,3] (one frame before), contacts [n,2] -> [n,2]."""
+    toes = positions[:, _TOES].astype(np.float64)
+    speed = np.linalg.norm(np.diff(toes[..., [0, 2]], axis=0), axis=-1) * _FPS
+    return _fade(contacts, *_CONTACT) * _fade(toes[1:, :, 1], *_HEIGHT) * _fade(speed, *_SPEED)
+
+
+def _move_foot(positions: Floats, leg: tuple[int, ...], offset: Floats) -> None:
+    """Shift ankle and toe by ``offset`` [n,2] (x, z) in place and put the knee where both bones keep their length."""
+    hip, knee, ankle, foot = (positions[:, joint] for joint in leg)
+    thigh = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
+    shin = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
+    shift = np.stack([offset[:, 0], np.zeros(len(offset)), offset[:, 1]], axis=-1)
+    moved = np.linalg.norm(shift, axis=-1, keepdims=True)
+    before = ankle - hip
+    after = before + shift
+    length = np.linalg.norm(before, axis=-1, keepdims=True)
+    reach = _reach(np.linalg.norm(after, axis=-1, keepdims=True), length, thigh + shin)
+    axis = _unit(after)
+    target = hip + axis * reach
+    # The knee stays on the side where it was; a straight leg bends the way its foot points.
+    side = _across(knee - hip, axis) + _FORWARD_KNEE * np.minimum(moved, 0.02) * _unit(_across(foot - ankle, axis))
+    along = (thigh**2 - shin**2 + reach**2) / (2.0 * reach)
+    out = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
+    bent = hip + axis * along + _unit(side) * out
+    held = moved > 1e-6
+    foot_shift = np.where(held, target - ankle, 0.0)
+    positions[:, leg[1]] = np.where(held, bent, knee)
+    positions[:, leg[2]] = ankle + foot_shift
+    positions[:, leg[3]] = foot + foot_shift
+
+
+def _reach(wanted: Floats, before: Floats, longest: Floats) -> Floats:
+    """Distance from hip to ankle: as ``wanted``, but stretched beyond what it was only ever more reluctantly."""
+    free = np.minimum(np.maximum(_STRAIGHT * longest, before), longest * (1.0 - 1e-5))
+    room = np.maximum(longest - free, 1e-6)
+    return np.where(wanted > free, free + room * (1.0 - np.exp(-(wanted - free) / room)), wanted)
+
+
+def _across(v: Floats, axis: Floats) -> Floats:
+    return np.asarray(v - np.sum(v * axis, axis=-1, keepdims=True) * axis)
+
+
+def _unit(v: Floats) -> Floats:
+    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
+
+
+def _fade(x: Floats, none: float, full: float) -> Floats:
+    t = np.clip((x - none) / (full - none), 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t))
