@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from kinesphere import rotations as rot
 from kinesphere.errors import FormatError
 
 Float = NDArray[np.floating]
@@ -73,6 +74,14 @@ class SourceHierarchy:
         for joint, parent in enumerate(self.parents):
             places.append(self.offsets[joint] + places[parent] if parent >= 0 else np.zeros(3))
         return dict(zip(self.names, places, strict=True))
+
+    def local_rotations(self, joints: Sequence[str]) -> Float:
+        """Rotations in the parents' frames, [T,len(joints),4] wxyz."""
+        at = [self.index(name) for name in joints]
+        starts = np.concatenate([[0], np.cumsum([len(c) for c in self.channels])])
+        found = self._local_rotations(set(at), starts)
+        still = np.broadcast_to(np.eye(3), (len(self.frames), 3, 3))
+        return rot.from_matrix(np.stack([found.get(joint, still) for joint in at], axis=1))
 
     def _local_rotations(self, needed: set[int], starts: NDArray[np.int64]) -> dict[int, Float]:
         # One call a rotation order instead of one a joint: most rigs have one or two orders.

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from kinesphere.errors import FormatError
-from kinesphere.formats import asf_amc, bvh, deepmimic, rigs
+from kinesphere.formats import asf_amc, deepmimic, rigs
 from kinesphere.formats.hierarchy import Float, SourceHierarchy
 from kinesphere.formats.landmarks import REQUIRED, smpl_joints
 from kinesphere.skeleton import JOINT_INDEX, FloatArray
@@ -77,9 +77,9 @@ def from_deepmimic(path: Path) -> SourceMotion:
     return SourceMotion(positions.astype(np.float32), fps, "deepmimic")
 
 
-def from_bvh(path: Path) -> SourceMotion:
-    """Positions of any BVH of a humanoid. Raises FormatError."""
-    motion = from_hierarchy(bvh.read(path))
+def from_bvh_hierarchy(hierarchy: SourceHierarchy, path: Path) -> SourceMotion:
+    """Positions of any humanoid's BVH; ``path`` tells which dancers share a world. Raises FormatError."""
+    motion = from_hierarchy(hierarchy)
     if motion.rig == rigs.SALSA.name:
         take = path.stem.removesuffix("_scaled").split("_")[-1]
         return SourceMotion(motion.positions, motion.fps, motion.rig, f"salsa-{take}")

@@ -1,0 +1,194 @@
+"""Binary glTF 2.0 (.glb): a skinned figure with the motion as an animation, and back.
+
+Specification: https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html. glTF's frame is ours: Y up, metres, facing +Z.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kinesphere import __version__
+from kinesphere.errors import InputError
+from kinesphere.formats import figure
+from kinesphere.motion import Motion
+from kinesphere.skeleton import NUM_JOINTS
+
+MAGIC: Final = 0x46546C67
+JSON_CHUNK: Final = 0x4E4F534A
+BINARY_CHUNK: Final = 0x004E4942
+_ARRAY_BUFFER: Final = 34962
+_ELEMENT_BUFFER: Final = 34963
+_COMPONENT: Final = {"u1": 5121, "u2": 5123, "u4": 5125, "f4": 5126}
+
+
+class _Buffer:
+    """Collects accessors into one binary chunk."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def add(
+        self, array: NDArray[Any], code: str, kind: str, *, target: int | None = None, bounds: bool = False
+    ) -> int:
+        """Append ``array`` with components ``code`` (f4, u2 ...) as ``kind`` (VEC3 ...); returns the accessor."""
+        values = np.ascontiguousarray(array, dtype=f"<{code}")
+        self.data += b"\0" * (-len(self.data) % 4)
+        view: dict[str, Any] = {"buffer": 0, "byteOffset": len(self.data), "byteLength": values.nbytes}
+        if target is not None:
+            view["target"] = target
+        self.data += values.tobytes()
+        self.views.append(view)
+        accessor: dict[str, Any] = {
+            "bufferView": len(self.views) - 1,
+            "componentType": _COMPONENT[code],
+            "count": len(values),
+            "type": kind,
+        }
+        if bounds:
+            flat = values.reshape(len(values), -1)
+            accessor |= {"min": flat.min(axis=0).tolist(), "max": flat.max(axis=0).tolist()}
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+
+def write(motion: Motion, path: Path) -> None:
+    """Write a .glb that Blender, three.js and game engines open. Raises InputError for other than 22 joints."""
+    path.write_bytes(dumps(motion, path.stem))
+
+
+def dumps(motion: Motion, name: str = "motion") -> bytes:
+    """The bytes of a .glb with the figure and one animation called ``name``."""
+    if motion.skeleton.num_joints != NUM_JOINTS:
+        raise InputError("motion.skeleton", f"a figure needs the {NUM_JOINTS}-joint skeleton")
+    buffer = _Buffer()
+    materials = list(figure.MATERIALS)
+    primitives = [_primitive(buffer, part, materials) for part in _merged(motion)]
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": f"kinesphere {__version__}"},
+        "scene": 0,
+        "scenes": [{"name": name, "nodes": [0, NUM_JOINTS]}],
+        "nodes": [*_joint_nodes(motion), {"name": "figure", "mesh": 0, "skin": 0}],
+        "meshes": [{"name": "figure", "primitives": primitives}],
+        "materials": [
+            {
+                "name": material,
+                "pbrMetallicRoughness": {
+                    "baseColorFactor": [*figure.MATERIALS[material], 1.0],
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.8,
+                },
+            }
+            for material in materials
+        ],
+        "skins": [
+            {
+                "name": "skeleton",
+                "joints": list(range(NUM_JOINTS)),
+                "skeleton": 0,
+                "inverseBindMatrices": _inverse_binds(buffer, motion),
+            }
+        ],
+        "animations": [{"name": name, **_animation(buffer, motion)}],
+    }
+    buffer.data += b"\0" * (-len(buffer.data) % 4)
+    document |= {
+        "accessors": buffer.accessors,
+        "bufferViews": buffer.views,
+        "buffers": [{"byteLength": len(buffer.data)}],
+    }
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + len(buffer.data)
+    return b"".join(
+        [
+            struct.pack("<III", MAGIC, 2, total),
+            struct.pack("<II", len(text), JSON_CHUNK),
+            text,
+            struct.pack("<II", len(buffer.data), BINARY_CHUNK),
+            bytes(buffer.data),
+        ]
+    )
+
+
+def _merged(motion: Motion) -> list[figure.Part]:
+    """The figure's parts, joined by material: one draw call each."""
+    merged = []
+    parts = figure.build(motion.skeleton)
+    for material in figure.MATERIALS:
+        same = [part for part in parts if part.material == material]
+        starts = np.cumsum([0] + [len(part.vertices) for part in same[:-1]])
+        merged.append(
+            figure.Part(
+                material,
+                np.concatenate([part.vertices for part in same]),
+                np.concatenate([part.normals for part in same]),
+                np.concatenate([part.faces + start for part, start in zip(same, starts, strict=True)]),
+                np.concatenate([part.joints for part in same]),
+                np.concatenate([part.weights for part in same]),
+            )
+        )
+    return merged
+
+
+def _primitive(buffer: _Buffer, part: figure.Part, materials: list[str]) -> dict[str, Any]:
+    return {
+        "attributes": {
+            "POSITION": buffer.add(part.vertices, "f4", "VEC3", target=_ARRAY_BUFFER, bounds=True),
+            "NORMAL": buffer.add(part.normals, "f4", "VEC3", target=_ARRAY_BUFFER),
+            "JOINTS_0": buffer.add(part.joints, "u1", "VEC4", target=_ARRAY_BUFFER),
+            "WEIGHTS_0": buffer.add(part.weights, "f4", "VEC4", target=_ARRAY_BUFFER),
+        },
+        "indices": buffer.add(part.faces.reshape(-1), "u2", "SCALAR", target=_ELEMENT_BUFFER),
+        "material": materials.index(part.material),
+    }
+
+
+def _joint_nodes(motion: Motion) -> list[dict[str, Any]]:
+    skeleton = motion.skeleton
+    nodes: list[dict[str, Any]] = []
+    for joint, name in enumerate(skeleton.names):
+        offset = motion.translation[0] if joint == 0 else skeleton.offsets[joint]
+        node: dict[str, Any] = {
+            "name": name,
+            "translation": [float(v) for v in offset],
+            "rotation": [float(v) for v in motion.rotations[0, joint, [1, 2, 3, 0]]],
+        }
+        children = skeleton.children(joint)
+        if children:
+            node["children"] = list(children)
+        nodes.append(node)
+    return nodes
+
+
+def _inverse_binds(buffer: _Buffer, motion: Motion) -> int:
+    matrices = np.tile(np.eye(4), (NUM_JOINTS, 1, 1))
+    matrices[
+        :, 3, :3
+    ] = -motion.skeleton.rest_positions()  # column-major: the translation is the last row here
+    return buffer.add(matrices.reshape(NUM_JOINTS, 16), "f4", "MAT4")
+
+
+def _animation(buffer: _Buffer, motion: Motion) -> dict[str, Any]:
+    times = buffer.add(np.arange(motion.num_frames) / motion.fps, "f4", "SCALAR", bounds=True)
+    outputs = [(0, "translation", buffer.add(motion.translation, "f4", "VEC3"))]
+    for joint in range(NUM_JOINTS):
+        turned = motion.rotations[:, joint][:, [1, 2, 3, 0]]
+        outputs.append((joint, "rotation", buffer.add(turned, "f4", "VEC4")))
+    return {
+        "channels": [
+            {"sampler": index, "target": {"node": node, "path": kind}}
+            for index, (node, kind, _) in enumerate(outputs)
+        ],
+        "samplers": [
+            {"input": times, "output": output, "interpolation": "LINEAR"} for _, _, output in outputs
+        ],
+        "extras": {"fps": motion.fps},
+    }
