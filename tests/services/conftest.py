@@ -1,4 +1,4 @@
-"""Networks of the right shapes with random weights, exported by the real exporter: all of a service but the training."""
+"""Networks of the right shapes with random weights, exported by the real exporter: a service but for its training."""
 
 from __future__ import annotations
 

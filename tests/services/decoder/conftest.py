@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,7 @@ def begin(**start: Any) -> pb.DecoderServiceDecodeRequest:
 def messages(tokens: Any, cuts: Sequence[int] = ()) -> list[pb.DecoderServiceDecodeRequest]:
     blocks = convert.tokens_to_proto(*tokens)
     edges = [0, *cuts, len(blocks)]
-    return [
-        pb.DecoderServiceDecodeRequest(tokens={"blocks": blocks[a:b]})
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [pb.DecoderServiceDecodeRequest(tokens={"blocks": blocks[a:b]}) for a, b in pairwise(edges)]
 
 
 def random_tokens(blocks: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
