@@ -33,20 +33,20 @@ def address_options(command: Command) -> Command:
 
 
 @contextmanager
-def connected(address: str, tokenizer_address: str, *, as_json: bool) -> Iterator[Client]:
-    """A client of the services at the addresses given; without any, of those that ``kinesphere up`` runs.
+def addresses(planner: str, tokenizer: str, *, as_json: bool) -> Iterator[tuple[str, str]]:
+    """Addresses of the planner and tokenizer services: those given; without any, those of ``kinesphere up``.
 
-    Where none listens they are started on free ports and stopped at the end. Raises InputError on bad input that a
-    service refuses, ClickException on any other failure of a call.
+    Where none listens, services are started on free ports and stopped at the end. Raises ClickException on a call that
+    fails for another reason than its input.
     """
     from kinesphere.cli.stack import HOST, SERVICES, Ports, Stack, default_models, listening
-    from kinesphere.client import DEFAULT_PORTS, Client, ServiceError
+    from kinesphere.wire import ServiceError
 
-    running = all(listening(HOST, DEFAULT_PORTS[name]) for name in ("planner", "tokenizer"))
+    usual = Ports()
+    running = all(listening(HOST, usual.of(name)) for name in ("planner", "tokenizer"))
     try:
-        if address or tokenizer_address or running:
-            with Client(address, tokenizer_address) as client:
-                yield client
+        if planner or tokenizer or running:
+            yield planner or f"{HOST}:{usual.planner}", tokenizer or f"{HOST}:{usual.tokenizer}"
             return
         note(
             "No services are running: starting them for this command (`kinesphere up` keeps them).",
@@ -56,7 +56,15 @@ def connected(address: str, tokenizer_address: str, *, as_json: bool) -> Iterato
         with Stack(ports, default_models()) as stack:
             with progress("Starting services", len(SERVICES), as_json=as_json) as advance:
                 stack.wait_ready(advance=advance)
-            with Client(f"{HOST}:{ports.planner}", f"{HOST}:{ports.tokenizer}") as client:
-                yield client
+            yield f"{HOST}:{ports.planner}", f"{HOST}:{ports.tokenizer}"
     except ServiceError as error:
         raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def connected(address: str, tokenizer_address: str, *, as_json: bool) -> Iterator[Client]:
+    """A client of the services at ``addresses``. Raises InputError on bad input that a service refuses."""
+    from kinesphere.client import Client
+
+    with addresses(address, tokenizer_address, as_json=as_json) as found, Client(*found) as client:
+        yield client

@@ -16,19 +16,27 @@ def main() -> int:
     """Train, then export. Bad input: one line that names the field, exit code 2."""
     parser = argparse.ArgumentParser(prog="kinesphere train", description="Train one stage from a recipe.")
     parser.add_argument("stage", help="evaluator, tokenizer, vae, decoder or sft")
-    parser.add_argument("--recipe", default="small", help="a .yaml file, or the name of one that ships: tiny, small, base")
-    parser.add_argument("--steps", type=int, help="stop after this many more updates (the run can go on later)")
+    parser.add_argument(
+        "--recipe", default="small", help="a .yaml file, or the name of one that ships: tiny, small, base"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="stop after this many more updates (the run can go on later)"
+    )
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--models", type=Path, default=Path("models"), help="model repository to export into")
     parser.add_argument("--no-export", action="store_true", help="leave the model repository alone")
-    parser.add_argument("--export-only", action="store_true", help="export the last checkpoint, train no more")
+    parser.add_argument(
+        "--export-only", action="store_true", help="export the last checkpoint, train no more"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     given = parser.parse_args()
     try:
         named = given.recipe if given.recipe.endswith((".yaml", ".yml")) else f"{given.stage}/{given.recipe}"
         recipe = load_recipe(named)
         if recipe.stage != given.stage:
-            raise InputError("recipe.stage", f"{given.recipe} is a recipe of stage {recipe.stage}, not {given.stage}")
+            raise InputError(
+                "recipe.stage", f"{given.recipe} is a recipe of stage {recipe.stage}, not {given.stage}"
+            )
         from services.trainer.run import train
 
         # The loop draws its progress on stdout, which belongs to the JSON object.
@@ -41,7 +49,9 @@ def main() -> int:
                 export_only=given.export_only,
             )
     except InputError as error:
-        print(f"kinesphere: {error.field}: {error.reason}", file=sys.stderr)  # noqa: T201
+        details = {"error": {"field": error.field, "reason": error.reason}}
+        line = json.dumps(details) if given.json else f"kinesphere: {error.field}: {error.reason}"
+        print(line, file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130

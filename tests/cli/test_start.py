@@ -63,6 +63,8 @@ def test_the_list_of_commands_says_what_each_command_says() -> None:
         (["decode", "missing.json", "out.bvh"], "in"),
         (["data", "stats", "--data", "nowhere"], "data"),
         (["caption", "missing.bvh"], "file"),
+        (["eval", "t2m", "--systems", "magic"], "systems"),
+        (["train", "vae", "--recipe", "missing.yaml"], "recipe"),
     ],
 )
 def test_bad_input_is_one_line_that_names_the_field(run: Run, arguments: list[str], field: str) -> None:
