@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from kinesphere import rotations as rot
 from kinesphere.errors import FormatError
-from kinesphere.formats import arrays, limits, table
+from kinesphere.formats import arrays, limits
 from kinesphere.motion import MAX_FPS, MIN_FPS, Motion
-from kinesphere.skeleton import NUM_JOINTS, SMPL22
+from kinesphere.skeleton import NUM_JOINTS
 
 RATE_NAMES: Final = ("mocap_framerate", "mocap_frame_rate", "fps", "framerate")
 # The pelvis of the neutral mean bodies in the models' own coordinates (Y up, metres).
@@ -58,15 +58,13 @@ def parse(data: bytes) -> Motion:
     local = rot.from_axis_angle(poses[:, : NUM_JOINTS * 3].reshape(count, NUM_JOINTS, 3))
     local[:, 0] = rot.multiply(_Y_UP, local[:, 0])
     place = rot.rotate(_Y_UP, trans + _WIDTHS[width])
-    betas = found.get("betas")
-    shape = (
-        arrays.finite(betas.reshape(-1), "npz.betas", (None,)).astype(np.float32)
-        if betas is not None
-        else None
-    )
-    return Motion.from_rotations(
-        place.astype(np.float32), local.astype(np.float32), _rate(found), betas=shape
-    )
+    shape = found.get("betas")
+    if shape is not None:
+        shape = arrays.finite(shape.reshape(-1), "npz.betas", (None,)).astype(np.float32)
+    skeleton = SMPL22
+    if _OFFSETS in found:
+        skeleton = table.nearest(arrays.finite(found[_OFFSETS], f"npz.{_OFFSETS}", (NUM_JOINTS, 3)))
+    return Motion.from_rotations(place, local, _rate(found), skeleton, betas=shape)
 
 
 def _rate(found: dict[str, NDArray[Any]]) -> float:
@@ -106,5 +104,5 @@ def write(motion: Motion, path: Path) -> None:
         pose_jaw=poses[:, 66:69],
         pose_eye=poses[:, 69:75],
         pose_hand=poses[:, 75:],
-        **{_OFFSETS: motion.skeleton.offsets},
+        kinesphere_offsets=motion.skeleton.offsets,
     )

@@ -138,7 +138,7 @@ def load_motion(path: Path | str, *, uniform: bool = False) -> Motion:
 
 
 def save_motion(motion: Motion, path: Path | str) -> Path:
-    """Write ``motion`` in the format that the suffix names; returns the path. Raises InputError(``path``) on another."""
+    """Write ``motion`` in the format that the suffix names; returns the path. Raises InputError on an unknown one."""
     path = Path(path)
     known = FORMATS.get(path.suffix.lower())
     if known is None or known.write is None:
