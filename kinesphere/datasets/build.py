@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from kinesphere.datasets import sources, splits
 from kinesphere.datasets.captions import captions
 from kinesphere.datasets.clips import Clip
+from kinesphere.datasets.composites import compose, join
 from kinesphere.datasets.events import find_events
 from kinesphere.datasets.grammar import swap_sides
 from kinesphere.datasets.reading import Reading, read
@@ -30,8 +32,9 @@ from kinesphere.representations import hml263
 from kinesphere.skeleton import MIRROR, FloatArray
 
 Progress = Callable[[int, int], None]
-# Files whose text decides what a take becomes: a change in any of them makes its cached clips stale.
-_CODE: Final = ("datasets", "representations", "formats", "skeleton.py", "rotations.py")
+# Modules that do not decide what a take becomes: changes elsewhere make its cached clips stale.
+_OUTSIDE: Final = ("report.py", "build.py", "clips.py", "splits.py", "composites.py")
+_BASE_WEIGHT: Final = {"composite": 0.6, "reactidle": 0.5}
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def build(
         raise InputError("fraction", f"{fraction} is outside 0 to 1")
     takes = sources.enumerate_takes(sources.unpack(raw, out / ".cache" / "archives"))
     dealt = splits.assign((take.group, take.kind) for take in takes)
+    takes += compose(takes, dealt)
     best: dict[str, int] = {}
     for take in takes:
         best[take.group] = min(take.rank, best.get(take.group, take.rank))
@@ -67,13 +71,12 @@ def build(
     takes = takes[:limit]
     cache = out / ".cache" / "takes"
     cache.mkdir(parents=True, exist_ok=True)
-    code = code_version()
     jobs: list[tuple[Take, Split, Path]] = []
     for take in takes:
         split = take.split or dealt[take.group]
         if split != "train" and take.rank > best[take.group]:
             continue
-        jobs.append((take, split, cache / _key(take, split, code)))
+        jobs.append((take, split, cache / _key(take, split)))
     reused = sum(_finished(stem) for _, _, stem in jobs)
     _run([job for job in jobs if not _finished(job[2])], workers, reused, len(jobs), progress)
     return _assemble([stem for _, _, stem in jobs], out, reused)
@@ -109,12 +112,17 @@ def process_take(take: Take, split: Split, stem: Path) -> None:
     refused: list[tuple[str, str]] = []
     try:
         positions = hml263.uniform_positions(sources.load(take))
+        if take.then is not None:
+            second = hml263.uniform_positions(sources.load(replace(take, path=take.then)))
+            positions = join(positions, second)
     except (InputError, ValueError, KeyError, IndexError, OSError) as error:
         refused.append((take.id, str(error) or type(error).__name__))
         positions = np.zeros((0, 22, 3), dtype=np.float32)
     if len(positions) >= 8:
         events = find_events(positions, FPS, gait=take.label.gait)
-        for number, (start, stop) in enumerate(cut(len(positions), events, more=split == "train" and take.source != "reactidle")):
+        more = split == "train" and take.source not in ("reactidle", "composite")
+        described = sorted({(round(words.start * FPS), round(words.end * FPS)) for words in take.written})
+        for number, (start, stop) in enumerate(cut(len(positions), events, more=more, described=described)):
             for mirrored in (False, True) if take.mirror else (take.id.rpartition("/")[2].startswith("M"),):
                 name = f"{take.id}/{start}-{stop}" + ("-mirror" if mirrored and take.mirror else "")
                 try:
@@ -123,7 +131,7 @@ def process_take(take: Take, split: Split, stem: Path) -> None:
                     refused.append((name, str(error)))
                     continue
                 # Overlapping extras count half.
-                records.append({**clip, "weight": 1.0 if number == 0 or start == 0 else 0.6})
+                records.append({**clip, "weight": _BASE_WEIGHT.get(take.source, 1.0) * (1.0 if start == 0 and number == 0 else 0.6)})
                 parts.append(features)
     elif not refused:
         refused.append((take.id, f"has {len(positions)} frames at 20 fps, at least 8 are needed"))
@@ -254,21 +262,24 @@ def statistics(rows: NDArray[np.float32], clips: list[Clip]) -> tuple[FloatArray
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def code_version() -> str:
-    """A hash over the code that takes pass through."""
+@lru_cache(maxsize=8)
+def code_version(suffix: str) -> str:
+    """A hash over the code that a take of this file ending passes through."""
     package = Path(__file__).resolve().parents[1]
+    readers = {".bvh": ["bvh.py", "hierarchy.py"], ".amc": ["asf_amc.py"], ".txt": ["deepmimic.py"]}.get(suffix, [])
+    paths = [package / "representations" / "hml263.py", package / "rotations.py", package / "skeleton.py"]
+    paths += [package / "formats" / name for name in ("rigs.py", "landmarks.py", "source.py", *readers)]
+    paths += [path for path in (package / "datasets").glob("*.py") if path.name not in _OUTSIDE]
     digest = hashlib.sha256()
-    for name in _CODE:
-        base = package / name
-        for path in sorted(base.rglob("*.py")) if base.is_dir() else [base]:
-            if path.name not in ("report.py", "build.py", "clips.py"):
-                digest.update(path.read_bytes())
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _key(take: Take, split: Split, code: str) -> str:
+def _key(take: Take, split: Split) -> str:
     state = os.stat(take.path)
-    words = f"{take.id} {take.label} {take.written} {split} {state.st_size} {state.st_mtime_ns} {code}"
+    code = code_version(take.path.suffix.lower())
+    words = f"{take.id} {take.label} {take.written} {take.then} {split} {state.st_size} {state.st_mtime_ns} {code}"
     return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 

@@ -10,7 +10,7 @@ from kinesphere.datasets import grammar
 from kinesphere.datasets.events import Event
 from kinesphere.datasets.grammar import HE, SHE, THEY, Form, Pronouns, render, swap_sides
 from kinesphere.datasets.labels import STYLES, Label
-from kinesphere.datasets.phrases import PACE, templates
+from kinesphere.datasets.phrases import PACE, TIMES, templates
 from kinesphere.datasets.reading import Reading
 
 CaptionKind = Literal["name", "index", "humanml3d", "reading"]
@@ -56,7 +56,7 @@ def captions(label: Label, reading: Reading, written: list[str], *, mirrored: bo
             add(_sentence([template] + ([second] if second else []), chance), "index")
     # Standing is all that is read off small gestures: their label says more.
     unread = [event.kind for event in reading.beats] == ["stand"] and (label.content or label.activity)
-    for _ in range(0 if unread else _PER_CLIP["reading"]):
+    for _ in range(0 if unread and found else _PER_CLIP["reading"]):
         add(_from_beats(list(reading.beats), chance), "reading")
     return [Caption(text, kind) for text, kind in found.items()]
 
@@ -116,6 +116,8 @@ def _second_beat(reading: Reading, chance: random.Random) -> str | None:
 
 def _phrase(event: Event, chance: random.Random) -> str:
     text = chance.choice(templates(event))
+    if event.kind in ("bow", "kick", "raise", "crouch") and event.count > 1 and chance.random() < 0.6:
+        return f"{text} {TIMES.get(event.count, 'several times')}"
     if event.kind in ("walk", "run", "turn", "wave", "raise", "bow"):
         words = PACE[event.pace]
         often = {"normal": 0.06 if event.kind in ("walk", "run") else 0.0, "slow": 0.5, "fast": 0.5}[event.pace]

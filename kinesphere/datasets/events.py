@@ -20,7 +20,7 @@ Kind = Literal[
     "inverted", "energetic", "stand",
 ]  # fmt: skip
 # Directions of travel by the angle between facing and moving, degrees, left positive.
-_DIRECTIONS: Final = ((20, "forward"), (58, "diagonal"), (122, "sideways"), (155, "back-diagonal"), (181, "backward"))
+_DIRECTIONS: Final = ((20, "forward"), (45, "diagonal"), (125, "sideways"), (155, "back-diagonal"), (181, "backward"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def find_events(positions: NDArray[np.floating], fps: float = 20.0, *, gait: str
     travel = locomotion(k, gait)
     jumped = jumps(k)
     found += jumped
+    travel = [event for event in travel if not _is_jump(event, jumped)]
     turned = turns(k)
     upright = [event for event in travel + turned if not _covered(event, floor_frames, k)]
     found += upright
@@ -63,7 +64,8 @@ def find_events(positions: NDArray[np.floating], fps: float = 20.0, *, gait: str
     if punched:
         hand_events = [event for event in hand_events if event.kind == "wave" or event.way in ("overhead", "head")]
     others = hand_events + kicked + punched
-    others += bends(k, _mask(k, jumped) | _mask(k, [e for e in travel if e.kind == "run"]))
+    around = [replace(event, start=max(0.0, event.start - 0.7), end=event.end + 0.7) for event in jumped]
+    others += bends(k, _mask(k, around) | running)
     found += [event for event in others if not _covered(event, floor_frames, k)]
     return sorted(found, key=lambda event: (event.start, event.end))
 
@@ -312,6 +314,8 @@ def lying(k: Kinematics) -> list[Event]:
         after = bool(stop < k.frames and k.height[stop:].max() > 0.75 * k.standing)
         way = {(False, True): "up", (True, False): "down", (True, True): "through", (False, False): "stay"}[before, after]
         moved = k.path(start, stop)
+        if way == "stay" and moved > 0.6:
+            way = "crawl"
         events.append(Event("lie", start / k.fps, stop / k.fps, "", way, moved))
     return events
 
@@ -324,9 +328,19 @@ def inversions(k: Kinematics) -> list[Event]:
     for start, stop in spans(upside, close=round(0.3 * k.fps), least=2):
         hands_low = float(k.positions[start:stop, 20:22, 1].min()) < 0.25
         long = (stop - start) / k.fps > 1.5
-        way = "handstand" if long and hands_low else "cartwheel" if hands_low else "flip"
+        curled = float(k.height[start:stop].mean()) < 0.55 * k.standing
+        way = "roll" if curled else "handstand" if long and hands_low else "cartwheel" if hands_low else "flip"
         events.append(Event("inverted", start / k.fps, stop / k.fps, "", way))
     return events
+
+
+def _is_jump(travel: Event, jumped: list[Event]) -> bool:
+    """Whether the way travelled is no more than that of a jump in it."""
+    for jump in jumped:
+        shared = min(travel.end, jump.end) - max(travel.start, jump.start)
+        if shared > 0 and travel.kind == "walk" and travel.amount - jump.amount < 0.7:
+            return True
+    return False
 
 
 def _mask(k: Kinematics, events: list[Event]) -> NDArray[np.bool_]:

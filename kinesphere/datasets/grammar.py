@@ -29,7 +29,7 @@ _DOUBLED: Final = frozenset(
 def render(template: str, form: Form, pronouns: Pronouns = THEY) -> str:
     """The template's words in ``form``, with the person's pronouns."""
     they, them, their = YOU if form == "base" else pronouns
-    text = re.sub(r"\[([a-z]+)\]", lambda found: conjugate(found[1], form), template)
+    text = re.sub(r"\[([a-z-]+)\]", lambda found: conjugate(found[1], form), template)
     return text.replace("<their>", their).replace("<them>", them).replace("<they>", they)
 
 

@@ -18,12 +18,13 @@ WALK: Final = {
         "[stroll] forward", "[step] forward", "[move] forward on foot", "[go] forward at a walk", "[take] several steps forward",
         "[stride] ahead", "[take] a few steps ahead", "[pace] forward", "[go] for a walk", "[advance] on foot",
         "[make] <their> way forward", "[walk] onward", "[stroll] along", "[move] ahead step by step",
+        "[wander] forward", "[amble] along", "[march] forward", "[walk] away", "[start] walking forward",
     ),
     "backward": (
         "[walk] backward", "[walk] backwards", "[step] backward", "[step] backwards", "[move] backwards", "[walk] in reverse",
         "[go] backwards", "[back] up", "[back] away", "[retreat] backward", "[take] several steps back", "[reverse] on foot",
         "[walk] back without turning around", "[move] in reverse", "[stroll] backwards", "[step] back again and again",
-        "[go] in reverse", "[take] steps backwards", "[pace] backward",
+        "[go] in reverse", "[take] steps backwards", "[pace] backward", "[move] back", "[walk] rearward", "[step] away backwards",
     ),
     "sideways": (
         "[walk] sideways to the {s}", "[sidestep] to the {s}", "[step] sideways to the {s}", "[move] sideways to the {s}",
@@ -47,7 +48,7 @@ RUN: Final = {
     "forward": (
         "[run] forward", "[run]", "[jog] forward", "[run] ahead", "[run] straight ahead", "[jog]", "[sprint] forward", "[dash] forward",
         "[race] ahead", "[run] forwards", "[run] in a straight line", "[rush] forward", "[go] for a run", "[jog] along",
-        "[dash] ahead", "[hurry] forward at a run", "[move] forward running", "[take] off running", "[jog] straight ahead",
+        "[dash] ahead", "[hurry] forward at a run", "[trot] forward", "[run] off", "[start] running", "[move] forward running", "[take] off running", "[jog] straight ahead",
     ),
     "backward": ("[run] backward", "[run] backwards", "[jog] backwards", "[run] in reverse", "[move] back quickly"),
     "sideways": ("[run] sideways to the {s}", "[shuffle] quickly to the {s}", "[dash] sideways to the {s}", "[move] fast to the {s}"),
@@ -65,7 +66,7 @@ TURN: Final = {
         "[turn] {s}", "[turn] to the {s}", "[turn] 90 degrees to the {s}", "[make] a {s} turn", "[take] a {s} turn",
         "[make] a quarter turn to the {s}", "[rotate] to the {s}", "[go] around a corner to the {s}", "[swing] round to the {s}",
         "[turn] toward <their> {s}", "[rotate] {clock}", "[change] direction to the {s}", "[turn] {clock}", "[hang] a {s}",
-        "[face] {s}", "[make] a turn to <their> {s} side",
+        "[face] {s}", "[pivot] to the {s}", "[turn] at a right angle to the {s}", "[bear] {s}", "[make] a turn to <their> {s} side",
     ),
     "half": (
         "[turn] around", "[turn] around to the {s}", "[turn] back over <their> {s} side", "[make] a half turn to the {s}",
@@ -80,13 +81,15 @@ RAISE_ONE: Final = (
     "[raise] <their> {s} hand", "[raise] <their> {s} arm", "[lift] <their> {s} hand", "[lift] <their> {s} arm", "[put] <their> {s} hand up",
     "[put] up <their> {s} hand", "[hold] up <their> {s} hand", "[bring] <their> {s} hand up", "[raise] the {s} hand",
     "[raise] the {s} arm", "[lift] the {s} hand", "[stick] <their> {s} hand up", "[bring] <their> {s} hand upward", "[hold] <their> {s} arm up",
-    "[reach] up with <their> {s} hand", "[lift] up the {s} arm",
+    "[reach] up with <their> {s} hand", "[lift] up the {s} arm", "[extend] <their> {s} arm upward", "[raise] a hand, the {s} one",
+    "[point] <their> {s} hand to the sky", "[stretch] <their> {s} arm up", "[have] <their> {s} hand raised",
 )  # fmt: skip
 RAISE_BOTH: Final = (
     "[raise] both hands", "[raise] both arms", "[lift] both hands", "[lift] both arms", "[put] both hands up", "[hold] up both hands",
     "[raise] <their> hands", "[raise] <their> arms", "[lift] <their> arms", "[bring] both arms up", "[put] <their> hands up",
     "[throw] both hands up", "[raise] the left and the right hand together", "[lift] both of <their> hands", "[reach] up with both hands",
-    "[hold] both arms up",
+    "[hold] both arms up", "[reach] for the sky with both hands", "[stretch] both arms upward", "[extend] <their> arms upward",
+    "[have] both hands raised",
 )  # fmt: skip
 LEVEL: Final = {
     "overhead": ("above <their> head", "over <their> head", "high", "high up", "up high", "in the air", "overhead", "up in the air", ""),
@@ -109,20 +112,22 @@ WAVE_ONE: Final = (
     "[move] <their> raised {s} hand from side to side", "[swing] <their> {s} hand to and fro in greeting", "[wave] at a friend using the {s} hand",
     "[signal] by waving <their> {s} arm", "[say] goodbye with <their> {s} hand", "[hold] up the {s} hand and [wave] it around",
     "[shake] <their> raised {s} hand back and forth", "[greet] with a wave of the {s} hand", "[give] a wave with the {s} hand",
-    "[use] <their> {s} hand to wave",
+    "[use] <their> {s} hand to wave", "[wave]", "[wave] hello", "[wave] goodbye", "[beckon] with a waving {s} hand",
+    "[flap] <their> {s} hand at someone", "[wag] the raised {s} hand",
 )  # fmt: skip
 WAVE_BOTH: Final = (
     "[wave] both hands", "[wave] with both hands", "[wave] both arms", "[wave] <their> arms", "[wave] <their> hands", "[wave] both hands in the air",
     "[wave] hello with both hands", "[wave] goodbye with both arms", "[raise] both hands and [wave] them", "[lift] both arms and [wave]",
     "[swing] both raised hands from side to side", "[greet] someone by waving both hands", "[say] goodbye with both hands",
     "[signal] with both arms", "[move] both hands to and fro above the shoulders", "[wave] with the left and right hand together",
-    "[wave] <their> arms to get attention", "[give] a big two-handed wave",
+    "[wave] <their> arms to get attention", "[give] a big two-handed wave", "[flap] both hands in the air", "[wave] hello", "[wave] wildly with both hands",
+    "[use] both hands to wave",
 )  # fmt: skip
 BOW: Final = {
     "": (
         "[bow]", "[take] a bow", "[bend] forward at the waist", "[bow] politely", "[lean] forward in a bow", "[bend] the upper body forward",
         "[make] a bow", "[bow] in greeting", "[bend] over and [straighten] up again", "[bow] to someone", "[bow] forward", "[bend] forward",
-        "[tilt] <their> upper body forward respectfully", "[lower] <their> head and torso in a bow", "[lean] the torso forward",
+        "[tilt] <their> upper body forward respectfully", "[lower] <their> head and torso in a bow", "[show] respect with a bow", "[greet] someone with a bow", "[incline] the upper body", "[lean] the torso forward",
     ),
     "deep": ("[bow] deeply", "[bend] far forward", "[make] a deep bow", "[bend] down at the waist", "[bow] low", "[bow]", "[take] a bow", "[bend] over forward"),
     "slight": ("[bow] slightly", "[bow]", "[give] a small bow", "[nod] forward with the upper body", "[lean] forward a little", "[bow] briefly", "[bend] forward slightly"),
@@ -142,7 +147,7 @@ KICK: Final = {
     "low": ("[kick] low with the {s} foot", "[kick] a ball with <their> {s} foot"),
     "": (
         "[kick] with the {s} leg", "[kick] with <their> {s} foot", "[kick]", "[strike] out with the {s} foot", "[kick] out <their> {s} leg",
-        "[swing] <their> {s} leg in a kick", "[give] a kick with the {s} foot", "[lash] out with the {s} leg", "[kick] something with the {s} foot",
+        "[swing] <their> {s} leg in a kick", "[give] a kick with the {s} foot", "[lash] out with the {s} leg", "[kick] something with the {s} foot", "[deliver] a kick with the {s} leg", "[throw] a kick", "[kick] forward with the {s} foot",
     ),
 }  # fmt: skip
 LEG: Final = ("[raise] <their> {s} leg", "[lift] the {s} leg", "[lift] <their> {s} foot off the ground and [hold] it up", "[balance] with the {s} leg raised")
@@ -157,7 +162,7 @@ PUNCH: Final = {
     ),
 }  # fmt: skip
 JUMP: Final = {
-    "place": ("[jump]", "[jump] up", "[hop]", "[leap] up", "[jump] into the air", "[spring] up off the ground", "[jump] on the spot", "[jump] straight up", "[do] a jump", "[leap] into the air", "[bounce] up"),
+    "place": ("[jump]", "[jump] up", "[hop]", "[leap] up", "[jump] into the air", "[spring] up off the ground", "[jump] on the spot", "[jump] straight up", "[do] a jump", "[leap] into the air", "[bounce] up", "[hop] up and down", "[jump] off the ground", "[jump] with both feet"),
     "forward": ("[jump] forward", "[leap] forward", "[hop] forward", "[jump] ahead", "[jump]", "[leap] ahead", "[do] a forward jump", "[spring] forward", "[bound] forward"),
     "backward": ("[jump] backward", "[hop] back", "[leap] backwards", "[jump] back"),
     "sideways": ("[jump] to the {s}", "[hop] sideways to the {s}", "[leap] to the {s}", "[jump] sideways"),
@@ -172,6 +177,7 @@ LIE: Final = {
 INVERTED: Final = {
     "cartwheel": ("[do] a cartwheel", "[perform] a cartwheel", "[cartwheel]", "[turn] a cartwheel over the hands"),
     "handstand": ("[do] a handstand", "[stand] on <their> hands", "[balance] upside down on both hands"),
+    "roll": ("[do] a forward roll", "[roll] over the ground", "[tumble] over", "[roll] head over heels"),
     "flip": ("[do] a flip", "[flip] over in the air", "[do] a somersault", "[perform] an acrobatic flip"),
 }
 ENERGETIC: Final = ("[move] energetically", "[move] the whole body quickly", "[move] in a lively way", "[exercise] vigorously")
@@ -202,7 +208,7 @@ def _table(event: Event) -> tuple[str, ...]:
             extra = RAISE_EXTRA_BOTH if event.side == "both" else RAISE_EXTRA_ONE
             ends = [f" {text}" if text else "" for text in LEVEL[event.way]]
             raised = tuple(
-                text + ends[(5 * i + j) % len(ends)] if not text.startswith("[reach] up") else text
+                _joined(text, ends[(5 * i + j) % len(ends)])
                 for i, text in enumerate(table)
                 for j in range(2)
             )
@@ -232,6 +238,12 @@ def _table(event: Event) -> tuple[str, ...]:
             return ENERGETIC
         case _:
             return STAND
+
+
+def _joined(text: str, end: str) -> str:
+    """No second "up" after a first one, no height where the wording has its own."""
+    said = any(word in text for word in (" up", "upward", "sky", "raised"))
+    return text if said and not end.startswith((" above", " over", " to")) or "sky" in text else text + end
 
 
 def turn_size(degrees: float) -> str:

@@ -64,7 +64,7 @@ def storyline(events: list[Event], seconds: float, most: int = MOST_BEATS) -> li
     if len(beats) > most:
         weights = [_SALIENCE[b.kind] + min(b.end - b.start, 4.0) * 0.5 - (2 if b.amount < 0.6 and b.kind == "walk" else 0) for b in beats]
         kept = sorted(np.argsort(weights)[::-1][:most].tolist())
-        beats = [beats[index] for index in kept]
+        beats = _merge_travel([beats[index] for index in kept])
     return beats
 
 
@@ -97,15 +97,21 @@ def _cut_at_turns(travel: Event, turns: list[Event]) -> list[Event]:
 
 
 def _merge_travel(beats: list[Event]) -> list[Event]:
-    """Consecutive travel of one gait and direction is one beat."""
+    """Consecutive travel of one gait and direction is one beat; the same gesture again is counted."""
     merged: list[Event] = []
     for beat in beats:
         last = merged[-1] if merged else None
         if last and beat.kind in ("walk", "run") and (last.kind, last.way, last.side) == (beat.kind, beat.way, beat.side):
             merged[-1] = replace(last, end=beat.end, amount=last.amount + beat.amount)
+        elif last and beat.kind in _COUNTED and (last.kind, last.side) == (beat.kind, beat.side):
+            higher = last if last.way in ("overhead", "deep", "high") or last.way == beat.way else beat
+            merged[-1] = replace(higher, start=last.start, end=beat.end, count=max(last.count, 1) + max(beat.count, 1))
         else:
             merged.append(beat)
     return merged
+
+
+_COUNTED: Final = ("bow", "kick", "raise", "crouch", "punch", "jump", "leg")
 
 
 def plan(beats: list[Event], seconds: float, activity: str = "") -> str:
@@ -143,18 +149,18 @@ def _say(beat: Event, previous: Event | None) -> str:
             verb = "spin" if degrees >= 270 else "turn"
             return f"{verb} {beat.side} {degrees} degrees"
         case "raise":
-            return f"raise {_hands(beat)} {_LEVELS[beat.way]}"
+            return f"raise {_hands(beat)} {_LEVELS[beat.way]}{_again(beat)}"
         case "wave":
             return f"wave {_hands(beat)} {_HELD[beat.way]} {TIMES.get(beat.count, f'{beat.count} times')}"
         case "jump":
             way = {"place": "up", "sideways": f"to the {beat.side}"}.get(beat.way, beat.way)
-            return f"jump {way}" + (f" {TIMES.get(beat.count, f'{beat.count} times')}" if beat.count > 1 else "")
+            return f"jump {way}{_again(beat)}"
         case "bow":
-            return {"floor": "bend down and reach to the floor", "deep": "bow deeply", "slight": "bow slightly"}.get(beat.way, "bow forward")
+            return {"floor": "bend down and reach to the floor", "deep": "bow deeply", "slight": "bow slightly"}.get(beat.way, "bow forward") + _again(beat)
         case "crouch":
-            return "squat down low" if beat.way == "deep" else "crouch down"
+            return ("squat down low" if beat.way == "deep" else "crouch down") + _again(beat)
         case "kick":
-            return f"kick {beat.way} with the {beat.side} foot".replace("waist", "at waist height")
+            return f"kick {beat.way} with the {beat.side} foot".replace("waist", "at waist height") + _again(beat)
         case "leg":
             return f"raise the {beat.side} leg"
         case "punch":
@@ -163,7 +169,7 @@ def _say(beat: Event, previous: Event | None) -> str:
         case "lie":
             return {"up": "get up from the floor", "down": "go down to the floor", "through": "roll on the floor and get up", "crawl": "crawl forward"}.get(beat.way, "stay on the floor")
         case "inverted":
-            return {"cartwheel": "do a cartwheel", "handstand": "do a handstand"}.get(beat.way, "flip over")
+            return {"cartwheel": "do a cartwheel", "handstand": "do a handstand", "roll": "roll over the ground"}.get(beat.way, "flip over")
         case "sit":
             return "sit down"
         case "energetic":
@@ -175,6 +181,10 @@ def _say(beat: Event, previous: Event | None) -> str:
 _LEVELS: Final = {"overhead": "above the head", "head": "to head height", "shoulder": "to shoulder height", "chest": "to the chest"}
 _HELD: Final = {"overhead": "above the head", "head": "at head height", "shoulder": "at shoulder height", "chest": "at the chest"}
 _PACES: Final = {"slow": "slowly", "normal": "at a normal pace", "fast": "fast"}
+
+
+def _again(beat: Event) -> str:
+    return f" {TIMES.get(beat.count, f'{beat.count} times')}" if beat.count > 1 else ""
 
 
 def _hands(beat: Event) -> str:

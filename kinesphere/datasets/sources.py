@@ -11,7 +11,7 @@ import csv
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +53,7 @@ class Take:
     rank: int = 0
     split: Split | None = None
     mirror: bool = True
-    extra: dict[str, str] = field(default_factory=dict, compare=False)
+    then: Path | None = None  # a second file, joined to the first (see ``composites``)
 
 
 def unpack(roots: list[Path], cache: Path) -> list[Path]:
@@ -98,7 +98,21 @@ def load(take: Take) -> FloatArray:
     if take.source == "kit":
         return resample(_kit_joints(np.load(take.path, allow_pickle=False)), 12.5)
     motion = load_positions(take.path)
-    return resample(motion.positions, motion.fps)
+    # One file's header says 30 fps, but all of these were recorded at 120 (CMU) and the movement agrees.
+    fps = 120.0 if take.path.parent.name == "bvh-daz" else motion.fps
+    return resample(without_rest_pose(motion.positions), fps)
+
+
+def without_rest_pose(positions: FloatArray) -> FloatArray:
+    """Drops frame 0 where it is no part of the movement: a T pose that many converters put in front.
+
+    Relative to the pelvis some joint then leaps by 0.15 m and more within one frame, at least six times what it does next.
+    """
+    if len(positions) < 8:
+        return positions
+    relative = positions[:8] - positions[:8, :1]
+    steps = np.linalg.norm(np.diff(relative, axis=0), axis=-1).max(axis=1)
+    return positions[1:] if steps[0] > 0.15 and steps[0] > 6 * np.median(steps[1:]) else positions
 
 
 def _bandai(root: Path) -> Iterator[Take]:

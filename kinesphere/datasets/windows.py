@@ -16,10 +16,10 @@ LEAST, MOST, LIKED = 40, 200, 120  # frames: 2 s, 10 s, 6 s
 BLOCK: Final = 16
 
 
-def cut(frames: int, events: list[Event], *, more: bool) -> list[Span]:
+def cut(frames: int, events: list[Event], *, more: bool, described: list[Span] | None = None) -> list[Span]:
     """[start, stop) windows of 2 to 10 s over a take of ``frames``; the first ones cover it without overlap.
 
-    more: add overlapping ones (for training): windows half a step off for long takes, and both ends of takes with
+    described: spans that people wrote sentences about; those of fitting length become windows too. more: add overlapping ones (for training): windows half a step off for long takes, and both ends of takes with
     travel, so that walking, then turning are also seen apart.
     """
     if frames <= MOST:
@@ -30,6 +30,10 @@ def cut(frames: int, events: list[Event], *, more: bool) -> list[Span]:
             found += [(0, part), (frames - part, frames)]
         return found
     found = _chain(0, frames, events)
+    for start, stop in described or ():
+        stop = min(stop, frames)
+        if LEAST <= stop - start <= MOST and all(abs(a - start) + abs(b - stop) > 20 for a, b in found):
+            found.append((start, stop))
     if more:
         half = (found[0][1] - found[0][0]) // 2
         found += _chain(half, frames, events) if frames - half >= LEAST else []
@@ -57,18 +61,28 @@ def fit(positions: NDArray[np.float32]) -> NDArray[np.float32]:
     frames = len(positions)
     surplus = (frames - 1) % BLOCK
     moving = np.linalg.norm(np.diff(positions, axis=0), axis=-1).mean(axis=1) * FPS
-    rests = len(moving) > 4 and float(moving[-4:].mean()) < 0.3
-    if frames - 1 >= 48 and (surplus == 0 or not rests or surplus <= 5 or float(moving[-surplus:].max()) < 0.12):
+    ending = float(moving[-4:].mean()) if len(moving) > 4 else np.inf
+    if frames - 1 >= 48 and (
+        surplus == 0 or ending > 0.3 or surplus <= 5 or float(moving[-surplus:].max()) < 0.12
+    ):
         return positions[: frames - surplus]
-    if not rests:
+    # Short takes may end with a little movement: it is let run out.
+    if ending > (0.3 if frames > 2 * BLOCK else 0.9) or frames < FPS:
         if frames - 1 >= 2 * BLOCK:
             return positions[: frames - surplus]
         raise ValueError(f"{frames / FPS:.1f} s long and ends in motion; at least 1.6 s is needed")
     wanted = max(48, -(-(frames - 1) // BLOCK) * BLOCK) + 1
     lead = (wanted - frames) // 3 if float(moving[:4].mean()) < 0.3 else 0
     first = np.repeat(positions[:1], lead, axis=0)
-    last = np.repeat(positions[-1:], wanted - frames - lead, axis=0)
-    return np.concatenate([first, positions, last])
+    return np.concatenate([first, positions, _run_out(positions, wanted - frames - lead)])
+
+
+def _run_out(positions: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """``frames`` more frames in which the movement at the end dies away (in about 0.2 s)."""
+    fade = 0.1 * FPS  # frames
+    velocity = (positions[-1] - positions[-3]) / 2
+    along = fade * (1 - np.exp(-(np.arange(frames) + 1) / fade))
+    return (positions[-1] + along[:, None, None] * velocity).astype(np.float32)
 
 
 def resample(positions: NDArray[np.floating], fps: float) -> NDArray[np.float32]:
