@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from kinesphere import rotations as rot
 from kinesphere.errors import FormatError
-from kinesphere.formats import arrays, limits
+from kinesphere.formats import arrays, limits, table
 from kinesphere.motion import MAX_FPS, MIN_FPS, Motion
-from kinesphere.skeleton import NUM_JOINTS
+from kinesphere.skeleton import NUM_JOINTS, SMPL22
 
 RATE_NAMES: Final = ("mocap_framerate", "mocap_frame_rate", "fps", "framerate")
 # The pelvis of the neutral mean bodies in the models' own coordinates (Y up, metres).
