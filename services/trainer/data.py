@@ -13,6 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from kinesphere.datasets.clips import Clip, ClipDataset
+from kinesphere.datasets.splits import Split
 from kinesphere.text import TextEncoder
 
 MAX_TOKENS = 32
@@ -68,7 +69,7 @@ class TextFeatures:
 class MotionData:
     """One split of a dataset, ready for batches. Clips are cut to a multiple of 16 frames."""
 
-    def __init__(self, root: Path, split: str, *, minimum: int = 16) -> None:
+    def __init__(self, root: Path, split: Split, *, minimum: int = 16) -> None:
         self.dataset = ClipDataset(root)
         self.mean = torch.from_numpy(np.asarray(self.dataset.mean, dtype=np.float32))
         self.std = torch.from_numpy(feature_std(np.asarray(self.dataset.std, dtype=np.float32)))

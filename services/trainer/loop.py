@@ -10,6 +10,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -161,7 +162,7 @@ class Trainer:
             group["lr"] = self.rate()
         loss, notes = self.stage.loss(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.stage.parameters(), self.recipe.optimizer.clip)
         self.optimizer.step()
         self.update_ema()

@@ -47,7 +47,8 @@ class ResBlock(nn.Module):
         self.second = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(F.silu(x))))
+        out: Tensor = x + self.second(F.silu(self.first(F.silu(x))))
+        return out
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -92,7 +93,8 @@ class TransformerBlock(nn.Module):
         """x [B,L,W], bias broadcastable to [B,H,L,L] (added to the scores), condition [B,W]."""
         if self.modulation is None or condition is None:
             x = x + self.dropout(self.attend(self.norm1(x), bias))
-            return x + self.dropout(self.feed(self.norm2(x)))
+            plain: Tensor = x + self.dropout(self.feed(self.norm2(x)))
+            return plain
         s1, b1, g1, s2, b2, g2 = self.modulation(F.silu(condition))[:, None].chunk(6, dim=-1)
         x = x + g1 * self.attend(self.norm1(x) * (1 + s1) + b1, bias)
         out: Tensor = x + g2 * self.feed(self.norm2(x) * (1 + s2) + b2)
@@ -113,7 +115,8 @@ class AttentionPool(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         scores = self.score(x)[..., 0] + (mask - 1.0) * 1e4
-        return (scores.softmax(dim=-1)[..., None] * x).sum(dim=1)
+        out: Tensor = (scores.softmax(dim=-1)[..., None] * x).sum(dim=1)
+        return out
 
 
 class TextTower(nn.Module):

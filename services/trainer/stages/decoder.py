@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ class WindowSampler(nn.Module):
         return frames[:, 4 * config.history :], sample
 
 
-def make_scheduler(kind: type, config: DenoiserConfig) -> DDIMScheduler | DDPMScheduler:
+def make_scheduler(kind: type, config: DenoiserConfig) -> Any:
     """A diffusers scheduler with the settings that training and sampling share (MLD's betas)."""
     more = {"timestep_spacing": "trailing", "set_alpha_to_one": True} if kind is DDIMScheduler else {}
     return kind(

@@ -61,7 +61,7 @@ class TokenizerStage(TrainingStage):
                 features, block_mask, text.features.to(self.device), text.mask.to(self.device),
                 alike(text.pooled, captions).to(self.device),
             )  # fmt: skip
-            quantized, codes, commit = network.semantic_quantizer(features, mask=block_mask.bool())
+            quantized, _, commit = network.semantic_quantizer(features, mask=block_mask.bool())
             keep = (1 - F.cosine_similarity(quantized, features.detach(), dim=-1)) * block_mask
             cosine = keep.sum() / block_mask.sum()
             semantic = torch.stack([_crop(quantized[i], s, blocks) for i, s in enumerate(starts)])
@@ -178,7 +178,7 @@ def encode_clip(network: MotionTokenizer, motion: Tensor) -> tuple[Tensor | None
 def reconstruction_report(
     network: MotionTokenizer, data: MotionData, texts: TextFeatures, device: torch.device, limit: int = 160
 ) -> dict[str, float]:
-    """On held-out clips: MPJPE (mm, joints in the body's own frame path included), perplexity and use of both codebooks,
+    """On held-out clips: MPJPE (mm, root aligned), perplexity and use of both codebooks,
     text-to-motion R@3 in pools of 32."""
     errors: list[float] = []
     semantic_counts = np.zeros(max(1, network.config.semantic_codes))
