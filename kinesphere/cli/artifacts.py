@@ -72,10 +72,10 @@ def write_all(
     return made
 
 
-def load(path: Path, field: str = "file") -> Motion:
+def load(path: Path, field: str = "file", *, uniform: bool = False) -> Motion:
     """Read a motion file. Raises InputError naming ``field`` without such a file, FormatError on bad content."""
     if not path.is_file():
         raise InputError(field, f"{path} is not a file")
     from kinesphere.formats import load_motion
 
-    return load_motion(path)
+    return load_motion(path, uniform=uniform)

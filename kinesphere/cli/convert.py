@@ -14,16 +14,20 @@ from kinesphere.cli.output import emit, human_size, json_option, progress
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--fps", type=float, help="Resample to this rate (1 to 480); kept when left out.")
+@click.option(
+    "--uniform", is_flag=True, help="Put the movement on HumanML3D's body; else limb lengths are kept."
+)
 @json_option
-def convert(source: Path, target: Path, fps: float | None, as_json: bool) -> None:
+def convert(source: Path, target: Path, fps: float | None, uniform: bool, as_json: bool) -> None:
     """Convert the motion file IN to OUT. The suffixes say the formats.
 
-    Reads .bvh, .amc (with the .asf beside it), .npz (AMASS, SMPL-X), .npy (HumanML3D: joints or 263-d vectors),
-    .csv. Writes .bvh, .glb, .npz, .npy, .csv, and pictures: .png (contact sheet), .mp4, .gif, .html (viewer).
+    Reads .bvh of any rig, .glb, .amc (with the .asf beside it), .npz (AMASS, SMPL-X), .npy (HumanML3D), .csv, and
+    DeepMimic's .txt. Writes .bvh, .glb, .npz, .npy (joints; 263-d features where the name ends in 263), .csv, and
+    pictures: .png (contact sheet), .mp4, .gif, .html (viewer).
     """
     artifacts.check_suffix(target, "out")
     with progress(f"Reading {source.name}", None, as_json=as_json):
-        motion = artifacts.load(source, "in")
+        motion = artifacts.load(source, "in", uniform=uniform)
         if fps is not None:
             motion = motion.resampled(fps)
     with progress(f"Writing {target.name}", None, as_json=as_json):
