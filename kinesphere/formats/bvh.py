@@ -100,7 +100,7 @@ def rate(step: float) -> float:
     """Frames a second from a rounded frame time: 0.00833333 is 120, 0.0333333 is 30, 0.041667 is 24."""
     fps = 1.0 / step
     nearest = round(fps)
-    return float(nearest) if abs(fps - nearest) < 1e-3 * fps else fps
+    return float(nearest) if abs(fps - nearest) < 2e-4 * fps else fps
 
 
 class _Header:

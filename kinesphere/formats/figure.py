@@ -183,13 +183,11 @@ def _ellipse(wide: float, deep: float) -> Float:
 
 def _loft(rings: Sequence[Float]) -> tuple[Float, NDArray[np.int64]]:
     """Join rings of AROUND points each into triangles that face outwards."""
-    faces = []
-    for ring in range(len(rings) - 1):
-        for i in range(AROUND):
-            a, b = ring * AROUND + i, ring * AROUND + (i + 1) % AROUND
-            faces += [(a, b, b + AROUND), (a, b + AROUND, a + AROUND)]
+    ring = np.arange(len(rings) - 1)[:, None] * AROUND
+    a = ring + np.arange(AROUND)
+    b = ring + np.roll(np.arange(AROUND), -1)
+    triangles = np.stack([a, b, b + AROUND, a, b + AROUND, a + AROUND], axis=-1).reshape(-1, 3)
     vertices: Float = np.concatenate(rings)
-    triangles = np.asarray(faces, dtype=np.int64)
     corners = vertices[triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return vertices, triangles[area > 1e-12]

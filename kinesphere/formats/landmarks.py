@@ -56,9 +56,17 @@ class Landmarks:
 
 
 def frame(left_to: Float, up_to: Float) -> Float:
-    """Orientations [T,4] whose X is ``left_to`` and whose Y is in the plane of both, towards ``up_to``. [T,3] each."""
+    """Orientations [T,4] whose X is ``left_to`` and whose Y is in the plane of both, towards ``up_to``. [T,3] each.
+
+    Raises FormatError where the two are parallel.
+    """
     x = _unit(left_to)
-    z = _unit(np.cross(x, up_to))
+    z = np.cross(x, _unit(up_to))
+    if np.min(np.linalg.norm(z, axis=-1)) < 1e-6:
+        raise FormatError(
+            "hierarchy", "the body's left and up are one direction, so where it faces cannot be read"
+        )
+    z = _unit(z)
     return rot.from_matrix(np.stack([x, np.cross(z, x), z], axis=-1)).astype(np.float64)
 
 

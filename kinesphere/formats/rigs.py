@@ -256,12 +256,12 @@ def of_hierarchy(hierarchy: SourceHierarchy) -> Rig:
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "hip": ("upleg", "thigh", "upperleg", "hip", "hipjoint", "femur", "legupper"),
     "knee": ("leg", "shin", "calf", "lowerleg", "knee", "lowleg", "leglower"),
-    "ankle": ("foot", "ankle"),
-    "toe": ("toebase", "toe", "toes", "ball", "footend", "ankleend"),
+    "ankle": ("ankle", "foot"),
+    "toe": ("toebase", "toe", "toes", "ball", "foot", "footend", "ankleend"),
     "clavicle": ("shoulder", "clavicle", "collar"),
     "shoulder": ("arm", "upperarm", "uparm", "shldr", "shoulder"),
     "elbow": ("forearm", "lowerarm", "elbow", "lowarm"),
-    "wrist": ("hand", "wrist"),
+    "wrist": ("wrist", "hand", "forearmend", "lowerarmend", "elbowend"),
 }
 _TRUNK: Final[dict[str, tuple[str, ...]]] = {
     "spine": ("spine", "spine0", "spine1", "spine01", "abdomen", "chest", "torso", "waist", "lowerback"),
@@ -308,8 +308,9 @@ def by_names(hierarchy: SourceHierarchy) -> Rig:
 def _split(name: str) -> tuple[str, str]:
     """A joint's side ("" for the trunk) and its bare part, ``mixamorig:LeftUpLeg`` -> ("left", "upleg")."""
     bare = re.sub(r"^.*[:|]", "", name)
-    bare = re.sub(r"^(mixamorig\d*|bip\d*|b_|def|j_bip_[clr]|hips_)[_\- ]?", "", bare, flags=re.IGNORECASE)
+    bare = re.sub(r"^(mixamorig\d*|character\d+|j_bip_|bip\d*|b_|def)[_\- ]?", "", bare, flags=re.IGNORECASE)
     words = [w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", bare)]
+    words = words[1:] if words[:1] == ["c"] else words
     side = ""
     for mark, which in (("left", "left"), ("right", "right"), ("l", "left"), ("r", "right")):
         if mark in words:
@@ -349,8 +350,11 @@ def landmarks(
     if rig.pelvis is not None:
         pelvis = _turn(places[rig.pelvis][1])
     else:
-        up = points["spine"] if "spine" in points else points["neck"]
-        pelvis = frame(points["left_hip"] - points["right_hip"], _apart(up - hips, "hips and spine"))
+        up = points.get("spine", hips) - hips
+        if np.min(np.linalg.norm(up, axis=1)) < 0.02:  # a spine that begins between the hips says nothing
+            up = points["neck"] - hips
+        across = _apart(points["left_hip"] - points["right_hip"], "the hips")
+        pelvis = frame(across, _apart(up, "hips and neck"))
     swings = dict(rig.rest)
     if rig.chest is not None:
         chest = _turn(places[rig.chest][1])
@@ -364,6 +368,8 @@ def landmarks(
         if width is None or np.median(np.linalg.norm(width, axis=1)) < 0.02:
             width = points["left_shoulder"] - points["right_shoulder"]
         base = points.get("chest", hips)
+        if np.min(np.linalg.norm(points["neck"] - base, axis=1)) < 0.02:
+            base = hips
         chest = frame(_apart(width, "the shoulders"), _apart(points["neck"] - base, "chest and neck"))
     if "pelvis" in rig.turns:
         pelvis = rot.multiply(pelvis, rot.from_matrix(_vector(rig.turns["pelvis"])))
