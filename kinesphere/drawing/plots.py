@@ -76,7 +76,7 @@ def plot_motion(motion: Motion, path: str | Path, title: str = "") -> Path:
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes is not heading:
+        if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     heading.axhline(0, color="#bbbbbb", linewidth=0.8)
     feet.set_xlabel("time, s")

@@ -37,7 +37,7 @@ class System:
 
 
 class NearestNeighbour:
-    """The train clip whose caption is nearest to the sentence (cosine of mean MiniLM features), at the length asked for.
+    """The train clip whose caption is nearest to the sentence (cosine of mean MiniLM features), made to length.
 
     A baseline that knows real motion by heart: what a generator adds to looking clips up. The seed chooses among the
     ``choices`` nearest captions (1: always the nearest). captions: at most so many of each clip are looked through,
