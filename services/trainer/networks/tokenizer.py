@@ -32,7 +32,11 @@ SEMANTIC_STRIDE = 16
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Sizes. ``semantic_codes`` = 0 drops the semantic path (the single-codebook ablation)."""
+    """Sizes. ``semantic_codes`` = 0 drops the semantic path (the single-codebook ablation).
+
+    A code whose moving count a batch falls below ``dead_below`` is reset; it must lie well under the mean count, which
+    is vectors a batch over codes, or live codes are thrown away faster than they settle.
+    """
 
     width: int = 256
     semantic_width: int = 192
@@ -41,6 +45,7 @@ class TokenizerConfig:
     detail_codes: int = 512
     depth: int = 1
     blocks: int = 2
+    dead_below: float = 0.05
 
 
 class DetailEncoder(nn.Module):
@@ -114,19 +119,19 @@ class MotionTokenizer(nn.Module):
         self.detail_encoder = DetailEncoder(config.width, dim, config.blocks)
         self.detail_quantizer = ResidualVQ(
             dim=dim, num_quantizers=config.depth, codebook_size=config.detail_codes, decay=0.99, kmeans_init=True,
-            kmeans_iters=10, threshold_ema_dead_code=1, commitment_weight=1.0,
+            kmeans_iters=10, threshold_ema_dead_code=config.dead_below, commitment_weight=1.0,
         )  # fmt: skip
         self.decoder = MotionDecoder(2 * dim if config.semantic_codes else dim, config.width, config.blocks)
         if config.semantic_codes:
             self.semantic_encoder = SemanticEncoder(config.semantic_width, dim)
             self.semantic_quantizer = VectorQuantize(
                 dim=dim, codebook_size=config.semantic_codes, decay=0.99, use_cosine_sim=True, kmeans_init=True,
-                kmeans_iters=10, threshold_ema_dead_code=1, commitment_weight=0.25,
+                kmeans_iters=10, threshold_ema_dead_code=config.dead_below, commitment_weight=1.0,
             )  # fmt: skip
-            self.pool = AttentionPool(dim)
-            self.motion_head = nn.Linear(dim, 256)
-            self.text_tower = TextTower(192, 2, 256)
-            self.log_scale = nn.Parameter(torch.tensor(2.3))
+        self.pool = AttentionPool(dim)
+        self.motion_head = nn.Linear(dim, 256)
+        self.text_tower = TextTower(192, 2, 256)
+        self.log_scale = nn.Parameter(torch.tensor(2.3))
 
     def semantic_features(self, motion: Tensor, mask: Tensor) -> Tensor:
         """E_sem's features before quantization, unit length, [B,T/16,D]."""
@@ -139,7 +144,10 @@ class MotionTokenizer(nn.Module):
         return out
 
     def embed_motion(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Semantic features [B,N,D] and mask [B,N] -> unit vectors [B,256] in the space shared with text."""
+        """Semantic features [B,N,D] and mask [B,N] -> unit vectors [B,256] in the space shared with text.
+
+        Without a semantic path the detail features take their place.
+        """
         return F.normalize(self.motion_head(self.pool(features, mask)), dim=-1)
 
     def embed_text(self, features: Tensor, mask: Tensor) -> Tensor:

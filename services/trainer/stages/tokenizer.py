@@ -51,24 +51,29 @@ class TokenizerStage(TrainingStage):
         notes: dict[str, float] = {}
         total = motion.new_zeros(())
         semantic = None
+        captions = [c.captions[rng.integers(len(c.captions))].text for c in clips]
+        text = self.texts.batch(captions)
         if network.config.semantic_codes:
-            captions = [c.captions[rng.integers(len(c.captions))].text for c in clips]
-            text = self.texts.batch(captions)
             mask = (torch.arange(motion.shape[1], device=self.device)[None] < lengths[:, None]).float()
             features = network.semantic_features(motion, mask)
             block_mask = mask[:, ::16]
-            contrast, accuracy = network.contrast(
-                features, block_mask, text.features.to(self.device), text.mask.to(self.device),
-                alike(text.pooled, captions).to(self.device),
-            )  # fmt: skip
             quantized, _, commit = network.semantic_quantizer(features, mask=block_mask.bool())
             keep = (1 - F.cosine_similarity(quantized, features.detach(), dim=-1)) * block_mask
             cosine = keep.sum() / block_mask.sum()
             semantic = torch.stack([_crop(quantized[i], s, blocks) for i, s in enumerate(starts)])
-            total = total + options.get("contrast_weight", 0.1) * contrast + commit.sum() + 0.1 * cosine
-            notes |= {"contrast": float(contrast), "accuracy": float(accuracy), "cosine": float(cosine)}
+            total = total + commit.sum() + 0.1 * cosine
+            notes["cosine"] = float(cosine)
 
-        detail, _, commits = network.detail_quantizer(network.detail_features(crops))
+        detail_features = network.detail_features(crops)
+        detail, _, commits = network.detail_quantizer(detail_features)
+        if not network.config.semantic_codes:
+            features, block_mask = detail_features, torch.ones_like(detail_features[..., 0])
+        contrast, accuracy = network.contrast(
+            features, block_mask, text.features.to(self.device), text.mask.to(self.device),
+            alike(text.pooled, captions).to(self.device),
+        )  # fmt: skip
+        total = total + options.get("contrast_weight", 0.1) * contrast
+        notes |= {"contrast": float(contrast), "accuracy": float(accuracy)}
         rebuilt = network.decode_features(detail, semantic)
         wanted = network.normalizer(crops)
         reconstruction = F.smooth_l1_loss(rebuilt, wanted)
@@ -193,22 +198,21 @@ def reconstruction_report(
         detail_counts += np.bincount(detail[..., 0].flatten().cpu().numpy(), minlength=len(detail_counts))
         if semantic is not None:
             semantic_counts += np.bincount(semantic.flatten().cpu().numpy(), minlength=len(semantic_counts))
-            mask = torch.ones_like(motion[..., 0])
-            features = network.semantic_features(motion, mask)
-            motions.append(network.embed_motion(features, mask[:, ::16])[0])
-            text = texts.batch([clip.captions[0].text])
-            sentences.append(network.embed_text(text.features.to(device), text.mask.to(device))[0])
-    report = {"MPJPE_mm": float(np.mean(errors)), "detail_perplexity": _perplexity(detail_counts)}
+            features = network.semantic_features(motion, torch.ones_like(motion[..., 0]))
+        else:
+            features = network.detail_features(motion)
+        motions.append(network.embed_motion(features, torch.ones_like(features[..., 0]))[0])
+        text = texts.batch([clip.captions[0].text])
+        sentences.append(network.embed_text(text.features.to(device), text.mask.to(device))[0])
+    report = {"MPJPE_mm": float(np.mean(errors)), "detail_perplexity": perplexity(detail_counts)}
     report["detail_used"] = float((detail_counts > 0).mean())
-    if motions:
-        report |= {
-            "semantic_perplexity": _perplexity(semantic_counts),
-            "retrieval_R@3": _recall(sentences, motions),
-        }
+    if network.config.semantic_codes:
+        report["semantic_perplexity"] = perplexity(semantic_counts)
+    report["retrieval_R@3"] = _recall(sentences, motions)
     return report
 
 
-def _perplexity(counts: np.ndarray) -> float:
+def perplexity(counts: np.ndarray) -> float:
     share = counts / max(1.0, counts.sum())
     return float(np.exp(-(share * np.log(share + 1e-12)).sum()))
 
