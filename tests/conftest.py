@@ -47,8 +47,8 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """Folder of the shipped networks (a Triton model repository)."""
-    return ROOT / "models"
+    """Folder of the shipped networks (a Triton model repository), or of others, named in KINESPHERE_MODELS."""
+    return Path(os.environ.get("KINESPHERE_MODELS") or ROOT / "models")
 
 
 def _unpacked(archives: dict[str, str]) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +50,7 @@ def build(
     changed since the last build are not read again; an interrupted build goes on where it stopped.
     """
     from kinesphere.datasets.build import build as run
+    from kinesphere.datasets.report import write_report
 
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,10 +63,12 @@ def build(
             workers=workers or len(os.sched_getaffinity(0)),
             progress=lambda done, total: advance(done / max(total, 1)),
         )
+    write_report(folder)
     took = time.monotonic() - began
     lines = [
         f"{made.out}  {made.clips} clips, {made.seconds / 3600:.2f} h, in {took:.0f} s"
-        f" ({made.reused} takes unchanged, {len(made.refused)} refused; reasons in refused.json)"
+        f" ({made.reused} takes unchanged, {len(made.refused)} refused)",
+        f"{made.out / 'report.html'}  counts, words, plots, and why files were refused",
     ]
     emit(
         {
@@ -83,43 +85,25 @@ def build(
 @OUT_OPTION
 @json_option
 def stats(folder: Path, as_json: bool) -> None:
-    """Count what the data set holds: clips and hours by split and by source, captions by kind, topics, words."""
+    """Count what the data set holds: clips and hours by split, source and topic, captions, words, refused files."""
     from kinesphere.datasets.clips import ClipDataset
+    from kinesphere.datasets.report import summarise
 
-    clips = ClipDataset(folder).clips
-    groups: dict[str, dict[str, dict[str, float]]] = {}
-    for key in ("split", "source"):
-        names = Counter(str(getattr(clip, key)) for clip in clips)
-        groups[key] = {
-            name: {
-                "clips": count,
-                "hours": round(sum(c.seconds for c in clips if str(getattr(c, key)) == name) / 3600, 3),
-                "takes": len({clip.take for clip in clips if str(getattr(clip, key)) == name}),
-            }
-            for name, count in names.most_common()
-        }
-    captions = Counter(caption.kind for clip in clips for caption in clip.captions)
-    words = Counter(
-        word for clip in clips for caption in clip.captions for word in caption.text.lower().split()
-    )
-    topics = Counter(clip.topic for clip in clips)
-    lines: list[str] = []
-    for key, group in groups.items():
-        rows = [
-            (name, f"{row['clips']:.0f}", f"{row['hours']:.2f}", f"{row['takes']:.0f}")
-            for name, row in group.items()
-        ]
-        lines += [*table((key, "clips", "hours", "takes"), rows), ""]
-    lines += [
-        "captions  " + ", ".join(f"{kind} {count}" for kind, count in captions.most_common()),
-        f"words     {len(words)} different",
-        "topics    " + ", ".join(f"{topic} {count}" for topic, count in topics.most_common(12)),
+    found = summarise(ClipDataset(folder))
+    lines = [
+        f"{found['clips']} clips of {found['takes']} takes, {found['hours']:.2f} h"
+        f" ({found['hours_not_mirrored']:.2f} h without mirrored copies)",
+        "",
     ]
-    emit(
-        {
-            "data": folder, "clips": len(clips), **groups, "captions": dict(captions), "vocabulary": len(words),
-            "topics": dict(topics.most_common()),
-        },
-        lines,
-        as_json=as_json,
-    )  # fmt: skip
+    for group in ("splits", "sources", "topics"):
+        rows = [(name, f"{row['clips']}", f"{row['hours']:.2f}") for name, row in found[group].items()]
+        lines += [*table((group, "clips", "hours"), rows[:15]), ""]
+    captions = found["captions"]
+    kinds = ", ".join(f"{kind} {count}" for kind, count in captions["kinds"].items())
+    lines += [
+        f"{captions['count']} captions ({kinds}), {captions['distinct']} different,"
+        f" {captions['words_mean']:.1f} words each, vocabulary {captions['vocabulary']}",
+        f"{len(found['refused'])} refused" + (": " if found["refused"] else ""),
+        *(f"  {count} x {reason}" for reason, count in list(found["refusals"].items())[:10]),
+    ]
+    emit(found, lines, as_json=as_json)

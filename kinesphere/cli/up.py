@@ -12,7 +12,7 @@ import click
 from kinesphere.cli.output import emit, json_option, note, progress
 from kinesphere.cli.stack import HOST, READY_SECONDS, SERVICES, Ports, Stack, default_models
 
-_COLOURS = {"tokenizer": "cyan", "decoder": "green", "planner": "magenta", "valkey": "yellow"}
+_COLOURS = {"tokenizer": "cyan", "decoder": "green", "planner": "magenta"}
 _PORT = click.IntRange(1, 65535)
 
 
@@ -74,6 +74,10 @@ def _announce(ports: Ports, seconds: float, as_json: bool) -> None:
 
 
 def _show(name: str, line: str) -> None:
+    if (
+        name == "valkey"
+    ):  # warns of settings of the machine that matter to a database on disk, not to this one
+        return
     click.echo(click.style(f"{name:>9} | ", fg=_COLOURS.get(name)) + line, err=True)
 
 

@@ -15,7 +15,7 @@ from kinesphere.client import Client
 def stack(models: Path) -> Iterator[Stack]:
     """Running services; ``stack.ports`` says where."""
     with Stack(Ports.free(), models) as running:
-        running.wait_ready()
+        running.wait_ready(300)
         yield running
 
 
