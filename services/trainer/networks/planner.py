@@ -29,7 +29,7 @@ class PrefixProjector(nn.Module):
 
 
 class MotionProjector(nn.Module):
-    """semantic_features [B,N,C], detail_features [B,4N,C] -> embeds [B,5N,D]: each block's semantic one, then details."""
+    """semantic_features [B,N,C], detail_features [B,4N,C] -> embeds [B,5N,D], block by block."""
 
     def __init__(self, width: int, code_dim: int) -> None:
         super().__init__()

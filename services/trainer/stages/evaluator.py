@@ -62,7 +62,7 @@ class EvaluatorStage(TrainingStage):
             _TextOnly(network), {"text_features": torch.randn(2, 9, 384), "text_mask": torch.ones(2, 9)},
             ["embedding"], text, dynamic={"text_features": {1: "tokens"}, "text_mask": {1: "tokens"}},
         )  # fmt: skip
-        purpose = "Text-motion matching network for evaluation only: unit vectors of motions and sentences in one space."
+        purpose = "Text-motion matching network, for evaluation only: motions and sentences as unit vectors."
         for folder in (motion, text):
             write_card(folder, folder.name, purpose, f"evaluator/{self.recipe.preset}", metrics)
         return [motion, text]

@@ -29,7 +29,8 @@ from services.trainer.stages.tokenizer import encode_clip
 from services.trainer.trained import RUNS, trained_tokenizer
 
 _OPTIONS = {
-    "base", "tokenizer", "text_vocabulary", "caption_share", "drop_text", "drop_prefix", "no_thinking", "length_share", "name",
+    "base", "tokenizer", "text_vocabulary", "caption_share", "drop_text", "drop_prefix", "no_thinking", "length_share",
+    "name",
 }  # fmt: skip
 OFFSETS = (0, 8)
 
