@@ -3,63 +3,60 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 from kinesphere.errors import InputError
-from services.trainer.recipes import load_recipe
+from services.trainer.recipes import Stage, load_recipe
+from services.trainer.run import train
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kinesphere train", description="Train one stage from a recipe and export it."
+    )
+    parser.add_argument("stage", choices=get_args(Stage))
+    parser.add_argument(
+        "--recipe", default="small", help="tiny, small, base, another shipped name, or a .yaml file"
+    )
+    parser.add_argument("--data", help="built data set, instead of the recipe's")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="model repository to export into")
+    parser.add_argument("--steps", type=int, help="stop after so many more updates; a later run goes on")
+    parser.add_argument("--threads", type=int, help="threads of torch")
+    parser.add_argument("--no-export", action="store_true", help="train only")
+    parser.add_argument(
+        "--export-only", action="store_true", help="export the last checkpoint, train nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the last evaluation as JSON")
+    return parser
 
 
 def main() -> int:
-    """Train, then export. Bad input: one line that names the field, exit code 2."""
-    parser = argparse.ArgumentParser(prog="kinesphere train", description="Train one stage from a recipe.")
-    parser.add_argument("stage", help="evaluator, tokenizer, vae, decoder or sft")
-    parser.add_argument(
-        "--recipe", default="small", help="a .yaml file, or the name of one that ships: tiny, small, base"
+    """Returns the exit status: 2 for a recipe or a path that is wrong."""
+    options = parser().parse_args()
+    named = (
+        options.recipe if options.recipe.endswith((".yaml", ".yml")) else f"{options.stage}/{options.recipe}"
     )
-    parser.add_argument(
-        "--steps", type=int, help="stop after this many more updates (the run can go on later)"
-    )
-    parser.add_argument("--threads", type=int, help="threads of torch")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="model repository to export into")
-    parser.add_argument("--no-export", action="store_true", help="leave the model repository alone")
-    parser.add_argument(
-        "--export-only", action="store_true", help="export the last checkpoint, train no more"
-    )
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-    given = parser.parse_args()
     try:
-        named = given.recipe if given.recipe.endswith((".yaml", ".yml")) else f"{given.stage}/{given.recipe}"
         recipe = load_recipe(named)
-        if recipe.stage != given.stage:
-            raise InputError(
-                "recipe.stage", f"{given.recipe} is a recipe of stage {recipe.stage}, not {given.stage}"
-            )
-        from services.trainer.run import train
-
-        # The loop draws its progress on stdout, which belongs to the JSON object.
-        with contextlib.redirect_stdout(sys.stderr):
-            metrics = train(
-                recipe,
-                models=None if given.no_export else given.models,
-                steps=given.steps,
-                threads=given.threads,
-                export_only=given.export_only,
-            )
-    except InputError as error:
-        details = {"error": {"field": error.field, "reason": error.reason}}
-        line = json.dumps(details) if given.json else f"kinesphere: {error.field}: {error.reason}"
-        print(line, file=sys.stderr)  # noqa: T201
+        if recipe.stage != options.stage:
+            raise InputError("recipe.stage", f"{named} trains {recipe.stage}, not {options.stage}")
+        if options.data:
+            recipe = recipe.model_copy(update={"data": options.data})
+        metrics = train(
+            recipe,
+            models=None if options.no_export else options.models,
+            steps=options.steps,
+            threads=options.threads,
+            export_only=options.export_only,
+        )
+    except (InputError, FileNotFoundError) as error:
+        print(f"kinesphere train: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    except KeyboardInterrupt:
-        return 130
-    if given.json:
-        print(json.dumps({"recipe": recipe.name, **metrics}))  # noqa: T201
-    else:
-        for name, value in metrics.items():
-            print(f"{name}  {value:.4f}")  # noqa: T201
+    if options.json:
+        print(json.dumps(metrics))  # noqa: T201
     return 0
 
 
