@@ -77,7 +77,8 @@ class Calls(grpc.aio.ServerInterceptor):
     def _wrap(self, handler: Handler, method: str) -> Handler:
         streams_in, streams_out = handler.request_streaming, handler.response_streaming
         kind = ("stream" if streams_in else "unary") + "_" + ("stream" if streams_out else "unary")
-        behavior, parse = getattr(handler, kind), handler.request_deserializer
+        behavior = getattr(handler, kind)
+        parse: validation.Parse = handler.request_deserializer  # type: ignore[assignment]
         first_seconds = self._metrics.first_seconds.labels(method)
 
         async def answer(request: Any, context: Context) -> Any:
@@ -106,7 +107,7 @@ class Calls(grpc.aio.ServerInterceptor):
             return await self._guard(method, admitted, answer, request, context)
 
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        # Messages arrive as bytes: a refused call is never parsed, and a message that cannot be parsed is a bad request.
+        # Messages arrive as bytes: a refused call is never parsed, and one that cannot be parsed is a bad request.
         wrapped: Handler = make(
             guarded, request_deserializer=None, response_serializer=handler.response_serializer
         )

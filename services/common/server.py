@@ -84,12 +84,13 @@ class Server:
         """Listen; gives the port. Raises RuntimeError when the address cannot be had."""
         settings = self.settings
         address = f"{settings.host}:{settings.port}"
-        if settings.tls_certificate is None:
-            self.port = self._server.add_insecure_port(address)
-        else:
-            self.port = self._server.add_secure_port(address, _credentials(settings))
-        if self.port == 0:
-            raise RuntimeError(f"cannot listen on {address}: it is in use or not this machine's")
+        try:
+            if settings.tls_certificate is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, _credentials(settings))
+        except RuntimeError as error:
+            raise RuntimeError(f"cannot listen on {address}: it is in use or not this machine's") from error
         if settings.metrics_port is not None:
             self._page = MetricsPage(self.metrics, settings.metrics_host, settings.metrics_port)
         await self._server.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,7 @@ def refused() -> Callable[[Any], Awaitable[Refused]]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+def repository(tmp_path: Path) -> Callable[..., Path]:
     """``repository(name, max_batch_size=8, ...)`` adds a model ``y = x @ W`` ([batch,T,3] -> [batch,T,2])."""
 
     def add(name: str = "linear", **options: Any) -> Path:
@@ -219,7 +219,7 @@ def repository(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         (tmp_path / name / "config.pbtxt").write_text(options.pop("config", None) or config(name, **options))
         return tmp_path
 
-    yield add
+    return add
 
 
 def linear_model() -> onnx.ModelProto:
@@ -227,7 +227,7 @@ def linear_model() -> onnx.ModelProto:
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "w"], ["y"]),
-            helper.make_node("ReduceSum", ["x", "axes"], ["total"]),
+            helper.make_node("ReduceSum", ["y", "axes"], ["total"]),
         ],
         "linear",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "time", 3])],

@@ -1,0 +1,322 @@
+"""What the serving kit costs, and what it does when too many call.
+
+    python benchmarks/serving.py [--seconds 3] [--output benchmarks/results/serving.json]
+
+1. Overhead: one RPC (`TokenizerService.Embed` of a sentence, answered by a tiny ONNX model through the model
+   runtime) against the same servicer called directly, at 1, 8 and 64 callers. *Paced*: each caller calls 10 times a
+   second, as users do; its overhead is what gRPC, admission, deadline, validation and metrics add to a call. *Flat
+   out*: each calls again at once; latency is then callers / throughput and says only how much the server can take.
+2. Overload: 8 calls run, 8 wait, 200 more arrive together.
+
+The server is a process of its own. The load of the machine before the run is part of the result: on a busy machine the
+figures are upper bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from kinesphere.v1 import planner_pb2, planner_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc  # noqa: E402
+from services.common.metrics import Metrics  # noqa: E402
+from services.common.onnx_runtime import OnnxRuntime  # noqa: E402
+from services.common.server import Server, Service  # noqa: E402
+from services.common.settings import ServiceSettings  # noqa: E402
+
+CALLERS = (1, 8, 64)
+PACE = 0.1  # seconds between the calls of one caller
+RUNNING, WAITING, EXTRA, WORK_SECONDS = 8, 8, 200, 0.5
+SIZE = 256
+REQUEST = tokenizer_pb2.EmbedRequest(
+    inputs=[tokenizer_pb2.EmbedInput(text="a person walks forward and waves")]
+)
+
+
+class Tokenizer(tokenizer_pb2_grpc.TokenizerServiceServicer):
+    def __init__(self, runtime: OnnxRuntime) -> None:
+        self.runtime = runtime
+        self.row = np.ones((1, SIZE), dtype=np.float32)
+
+    async def Embed(self, request: tokenizer_pb2.EmbedRequest, context: Any) -> tokenizer_pb2.EmbedResponse:
+        outputs = await self.runtime.infer("scale", {"x": self.row})
+        return tokenizer_pb2.EmbedResponse(embeddings=[tokenizer_pb2.Embedding(values=outputs["y"][0])])
+
+
+class Planner(planner_pb2_grpc.PlannerServiceServicer):
+    """Captioning that takes WORK_SECONDS of waiting, so that only the queue is measured."""
+
+    async def Generate(self, request: Any, context: Any) -> AsyncIterator[planner_pb2.GenerateResponse]:
+        await asyncio.sleep(WORK_SECONDS)
+        yield planner_pb2.GenerateResponse()
+
+    async def Describe(self, request: Any, context: Any) -> planner_pb2.PlannerServiceDescribeResponse:
+        return planner_pb2.PlannerServiceDescribeResponse()
+
+
+def write_model(repository: Path) -> None:
+    """``y = x * w`` with [batch,256] and no batching delay: the cost of the runtime, not of a network."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    folder = repository / "scale"
+    (folder / "1").mkdir(parents=True)
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "scale",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", SIZE])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", SIZE])],
+        [numpy_helper.from_array(np.full(SIZE, 0.5, dtype=np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "1" / "model.onnx")
+    (folder / "config.pbtxt").write_text(f"""
+        max_batch_size: 64
+        input [ {{ name: "x" data_type: TYPE_FP32 dims: [ {SIZE} ] }} ]
+        output [ {{ name: "y" data_type: TYPE_FP32 dims: [ {SIZE} ] }} ]
+        dynamic_batching {{ max_queue_delay_microseconds: 0 }}
+    """)
+
+
+@asynccontextmanager
+async def servicer() -> AsyncIterator[Tokenizer]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(Path(folder))
+        async with OnnxRuntime(folder, workers=1, metrics=Metrics()) as runtime:
+            await runtime.load("scale")
+            yield Tokenizer(runtime)
+
+
+async def serve(max_concurrency: int, max_queue: int) -> None:
+    """Serve until standard input closes."""
+    settings = ServiceSettings(port=0, max_concurrency=max_concurrency, max_queue=max_queue)
+    async with servicer() as tokenizer:
+        names = (tokenizer_pb2.DESCRIPTOR.services_by_name, planner_pb2.DESCRIPTOR.services_by_name)
+        server = Server(
+            settings,
+            [
+                Service(
+                    tokenizer,
+                    tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server,
+                    names[0]["TokenizerService"],
+                ),
+                Service(
+                    Planner(),
+                    planner_pb2_grpc.add_PlannerServiceServicer_to_server,
+                    names[1]["PlannerService"],
+                ),
+            ],
+        )
+        print(await server.start(), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def server_process(max_concurrency: int, max_queue: int) -> AsyncIterator[str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, __file__, "--serve", f"{max_concurrency},{max_queue}"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    while not (line := (await process.stdout.readline()).strip()).isdigit():
+        if not line and process.returncode is not None:
+            raise RuntimeError("the server did not start")
+    try:
+        yield f"127.0.0.1:{int(line)}"
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+@dataclass
+class Latency:
+    """Milliseconds; ``rate``: calls a second of all callers together."""
+
+    p50: float
+    p99: float
+    calls: int
+    rate: float
+
+
+async def measure(call: Callable[[], Awaitable[Any]], callers: int, seconds: float, pace: float) -> Latency:
+    """``callers`` loops for ``seconds``, after a warm-up; ``pace`` 0: flat out."""
+    for _ in range(20):
+        await call()
+    times: list[float] = []
+    start = time.perf_counter() + 0.05
+    end = start + seconds
+
+    async def caller(index: int) -> None:
+        due = start + (pace * index / callers if pace else 0.0)
+        while True:
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            if (began := time.perf_counter()) >= end:
+                return
+            await call()
+            times.append(time.perf_counter() - began)
+            due = max(due + pace, time.perf_counter() - pace) if pace else 0.0
+
+    await asyncio.gather(*(caller(index) for index in range(callers)))
+    p50, p99 = np.percentile(np.array(times) * 1000, [50, 99])
+    return Latency(round(float(p50), 3), round(float(p99), 3), len(times), round(len(times) / seconds, 1))
+
+
+async def overhead(seconds: float) -> list[dict[str, Any]]:
+    rows = []
+    async with servicer() as direct, server_process(256, 256) as address:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
+            for name, pace in (("paced", PACE), ("flat out", 0.0)):
+                for callers in CALLERS:
+                    here = await measure(lambda: direct.Embed(REQUEST, None), callers, seconds, pace)
+                    remote = await measure(lambda: stub.Embed(REQUEST), callers, seconds, pace)
+                    rows.append(
+                        {
+                            "load": name,
+                            "callers": callers,
+                            "direct": asdict(here),
+                            "grpc": asdict(remote),
+                            "overhead_p50_ms": round(remote.p50 - here.p50, 3),
+                            "overhead_p99_ms": round(remote.p99 - here.p99, 3),
+                        }
+                    )
+    return rows
+
+
+async def overload() -> dict[str, Any]:
+    """The accepted calls' times without and with 200 more callers, and how fast those are refused."""
+    async with server_process(RUNNING, WAITING) as address, grpc.aio.insecure_channel(address) as channel:
+        stub: Any = planner_pb2_grpc.PlannerServiceStub(channel)
+        request = planner_pb2.GenerateRequest(text="walk")
+
+        async def timed() -> tuple[str, float]:
+            began = time.perf_counter()
+            try:
+                async for _ in stub.Generate(request):
+                    pass
+            except grpc.aio.AioRpcError as error:
+                return error.code().name, time.perf_counter() - began
+            return "OK", time.perf_counter() - began
+
+        await stub.Describe(planner_pb2.PlannerServiceDescribeRequest())
+        alone = await asyncio.gather(*(timed() for _ in range(RUNNING + WAITING)))
+        accepted = [asyncio.create_task(timed()) for _ in range(RUNNING + WAITING)]
+        await asyncio.sleep(0.1)
+        extra = await asyncio.gather(*(timed() for _ in range(EXTRA)))
+        crowded = await asyncio.gather(*accepted)
+    refusals = np.array([seconds for _, seconds in extra]) * 1000
+    return {
+        "running": RUNNING,
+        "waiting": WAITING,
+        "extra": EXTRA,
+        "extra_codes": {code: sum(c == code for c, _ in extra) for code in sorted({c for c, _ in extra})},
+        "refused_p50_ms": round(float(np.percentile(refusals, 50)), 2),
+        "refused_p99_ms": round(float(np.percentile(refusals, 99)), 2),
+        "refused_max_ms": round(float(refusals.max()), 2),
+        "accepted_codes": sorted({code for code, _ in crowded}),
+        "accepted_slowest_alone_ms": round(max(seconds for _, seconds in alone) * 1000, 1),
+        "accepted_slowest_crowded_ms": round(max(seconds for _, seconds in crowded) * 1000, 1),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What ran this, and how idle it was for one second before."""
+
+    def cpu_times() -> list[int]:
+        return [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+
+    before = cpu_times()
+    time.sleep(1)
+    spent = [after - earlier for after, earlier in zip(cpu_times(), before, strict=True)]
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    return {
+        "cpu": models[0].partition(":")[2].strip() if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "idle_percent": round(100 * (spent[3] + spent[4]) / max(1, sum(spent)), 1),
+        "nice": os.nice(0),
+        "python": platform.python_version(),
+        "grpcio": grpc.__version__,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    console = Console()
+    info = result["machine"]
+    console.print(f"{info['cpu']}, {info['cores']} cores, {info['idle_percent']} % idle before the run")
+    table = Table(title="gRPC against a direct call, milliseconds p50 / p99")
+    for column in ("load", "callers", "direct", "gRPC", "overhead", "calls/s"):
+        table.add_column(column, justify="left" if column == "load" else "right")
+    for row in result["overhead"]:
+        here, remote = row["direct"], row["grpc"]
+        table.add_row(
+            row["load"],
+            str(row["callers"]),
+            f"{here['p50']:.2f} / {here['p99']:.2f}",
+            f"{remote['p50']:.2f} / {remote['p99']:.2f}",
+            f"{row['overhead_p50_ms']:.2f} / {row['overhead_p99_ms']:.2f}",
+            f"{remote['rate']:.0f}",
+        )
+    console.print(table)
+    over = result["overload"]
+    console.print(
+        f"Overload: {over['running']} run, {over['waiting']} wait, {over['extra']} more: {over['extra_codes']}, "
+        f"refused in {over['refused_p50_ms']} / {over['refused_p99_ms']} ms (max {over['refused_max_ms']}); the accepted ended "
+        f"{over['accepted_codes']}, slowest {over['accepted_slowest_alone_ms']} ms alone, "
+        f"{over['accepted_slowest_crowded_ms']} ms beside the crowd"
+    )
+
+
+async def benchmark(seconds: float) -> dict[str, Any]:
+    return {"overhead": await overhead(seconds), "overload": await overload()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json")
+    parser.add_argument("--serve", metavar="RUN,WAIT", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        max_concurrency, max_queue = (int(value) for value in arguments.serve.split(","))
+        uvloop.run(serve(max_concurrency, max_queue))
+        return 0
+    result = {"machine": machine(), "seconds": arguments.seconds}
+    result |= uvloop.run(benchmark(arguments.seconds))
+    show(result)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"saved {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
