@@ -34,10 +34,11 @@ _AT_EASE: Final = {
     "neck": (0.0, 0.70, 0.714),
 }
 _REST: Final = SMPL22.rest_positions().astype(np.float64)
-# The leg of the reference body: thigh + shin.
-_LEG: Final = float(
-    np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_knee"]])
-    + np.linalg.norm(SMPL22.offsets[JOINT_INDEX["left_ankle"]])
+# The legs of the reference body: thigh and shin, the mean of both.
+_LEG: Final = sum(
+    float(np.linalg.norm(SMPL22.offsets[JOINT_INDEX[f"{side}_{part}"]])) / 2
+    for side in SIDES
+    for part in ("knee", "ankle")
 )
 
 
