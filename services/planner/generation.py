@@ -51,7 +51,8 @@ Event = Words | Block | Ended
 class Writer(Protocol):
     """Turns tokens that a grammar let through into events."""
 
-    grammar: Grammar
+    @property
+    def grammar(self) -> Grammar: ...
 
     def write(self, token: int) -> list[Event]:
         """Advance the grammar by ``token``; gives what it completes, ``Ended`` excepted."""

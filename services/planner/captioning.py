@@ -1,0 +1,69 @@
+"""From a motion to a sentence: the tokenizer service's features, the language model's words."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import numpy as np
+
+from kinesphere.errors import InputError
+from kinesphere.motion_language import MAX_BLOCKS, MODEL_FPS, SECONDS_PER_BLOCK
+from kinesphere.v1 import motion_pb2, tokenizer_pb2
+from services.common.convert import tensor_from_proto
+from services.planner.batching import Batcher
+from services.planner.generation import Block, CaptionWriter, Ended, Words
+from services.planner.loading import Planner
+from services.planner.sampling import Sampler
+
+_WIDTHS = {"translation": 3, "rotations": 88, "positions": 66}
+
+
+async def caption(
+    planner: Planner,
+    batcher: Batcher,
+    encoded: tokenizer_pb2.EncodeResponse,
+    sampler: Sampler,
+    *,
+    max_tokens: int = 64,
+) -> tuple[str, int]:
+    """The sentence for an encoded motion (its first 25 blocks), and how many tokens it took."""
+    count = min(len(encoded.tokens.blocks), MAX_BLOCKS)
+    if planner.prompter.wants_codes:
+        blocks = [Block(block.semantic, tuple(block.detail[:4])) for block in encoded.tokens.blocks[:count]]
+        prompt = planner.prompter.caption(blocks=blocks)
+    else:
+        semantic = tensor_from_proto(encoded.semantic_features)[:count]
+        detail = tensor_from_proto(encoded.detail_features)[: 4 * count]
+        prompt = planner.prompter.caption(semantic_features=semantic, detail_features=detail)
+    pieces: list[str] = []
+    tokens = 0
+    writer = CaptionWriter(planner.vocabulary, max_tokens=max_tokens)
+    async with aclosing(batcher.write(prompt, writer, sampler)) as events:
+        async for event in events:
+            if isinstance(event, Words):
+                pieces.append(event.text)
+            elif isinstance(event, Ended):
+                tokens = event.tokens
+    return "".join(pieces).strip(), tokens
+
+
+def beginning(
+    motion: motion_pb2.Motion, seconds: float = MAX_BLOCKS * SECONDS_PER_BLOCK
+) -> motion_pb2.Motion:
+    """The first ``seconds`` of a motion, so that no more than is read is sent on. Checks only what cutting needs."""
+    if not np.isfinite(motion.fps) or motion.fps <= 0:
+        raise InputError("motion.fps", f"{motion.fps} is not a rate")
+    # One frame more at the model's rate, so that resampling reaches the last whole block.
+    frames = int(np.ceil((seconds + 1 / MODEL_FPS) * motion.fps)) + 1
+    if motion.num_frames <= frames:
+        return motion
+    if any(
+        len(getattr(motion, name)) not in (0, motion.num_frames * width) for name, width in _WIDTHS.items()
+    ):
+        return motion  # the tokenizer service says what is wrong with it
+    cut = motion_pb2.Motion()
+    cut.CopyFrom(motion)
+    cut.num_frames = frames
+    for name, width in _WIDTHS.items():
+        del getattr(cut, name)[frames * width :]
+    return cut
