@@ -3,7 +3,7 @@
 Where the network says that a toe touches the ground, and the toe is low and slow, its horizontal movement is taken
 away; the leg follows by two-bone inverse kinematics with the hip in its place. What has been taken away is given back
 while the foot swings. All weights change smoothly, so that nothing jerks (after Kovar, Schreiner and Gleicher,
-"Footskate Cleanup for Motion Capture Editing", SCA 2002, here causal but for two frames).
+"Footskate Cleanup for Motion Capture Editing", SCA 2002, here causal but for three frames).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, FloatArray
 Floats = NDArray[np.floating]
 
 _LEGS: Final = tuple(
-    tuple(JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot")) for side in ("left", "right")
+    tuple(JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot"))
+    for side in ("left", "right")
 )
 _TOES: Final = [leg[3] for leg in _LEGS]
 # Columns of the four contacts that speak of the toes.
@@ -31,11 +32,11 @@ _CONTACT: Final = (0.3, 0.7)
 _HEIGHT: Final = (0.12, 0.06)  # metres above the floor
 _SPEED: Final = (1.6, 0.9)  # metres a second, horizontally
 # Frames on either side over which the lock is eased in and out, and the weights of the nearest to the farthest.
-_EASE: Final = 2
-_KERNEL: Final = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
-_GIVE_BACK: Final = 0.25  # share of the correction that a free foot loses in a frame
-_LIMIT: Final = 0.20  # metres: the most that a foot is moved
-_STRAIGHT: Final = 0.985  # share of the leg's length from which it is stretched ever more reluctantly
+_EASE: Final = 3
+_KERNEL: Final = np.array([1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]) / 16.0
+_RETURN: Final = 0.5  # 1 / frames: how fast a free foot goes back, as a critically damped spring does
+_LIMIT: Final = 0.25  # metres: the most that a foot is moved
+_STRAIGHT: Final = 0.92  # share of the leg's length from which it is stretched ever more reluctantly
 _FORWARD_KNEE: Final = 0.5  # how strongly a straight leg that must bend follows its foot's direction
 
 
@@ -44,18 +45,21 @@ class FootLock:
 
     def __init__(self) -> None:
         self._kept: FloatArray = np.zeros((0, NUM_JOINTS, 3), np.float32)  # not given out yet
-        self._strength: Floats = np.zeros((0, 2))  # of the two frames before those kept, and of those
+        self._strength: Floats = np.zeros((0, 2))  # of the three frames before those kept, and of those
         self._before: Floats | None = None  # toes [2,2] (foot; x, z) of the frame before those kept
-        self._offset = np.zeros((2, 2))  # what is added to each foot now
+        self._offset = np.zeros((2, 2))  # what is added to each foot now (foot; x, z), metres
+        self._drift = np.zeros((2, 2))  # how that changes, metres a frame
 
     def step(self, positions: FloatArray, contacts: Floats) -> FloatArray:
         """positions [n,22,3], contacts [n,4] as predicted (near 0 or 1) -> the frames that are final now [m,22,3]."""
-        previous = self._kept[-1:] if len(self._kept) else positions[:1]
-        if not len(self._kept) and self._before is not None:
-            raise AssertionError("two frames are always kept")
+        if not len(positions):
+            return positions
+        first = not len(self._strength)
+        previous = positions[:1] if first else self._kept[-1:]
         strength = _strength(np.concatenate([previous, positions]), contacts[:, _TOE_CONTACTS])
-        if not len(self._strength):
-            strength = np.concatenate([np.repeat(strength[:1], _EASE, axis=0), strength])
+        if first:
+            # Nothing is known of the first frame's speed: it is free, and so is what would lie before it.
+            strength = np.concatenate([np.zeros((_EASE + 1, 2)), strength[1:]])
         self._strength = np.concatenate([self._strength, strength])
         self._kept = np.concatenate([self._kept, positions])
         return self._give(len(self._kept) - _EASE)
@@ -75,11 +79,14 @@ class FootLock:
         steps = np.diff(np.concatenate([first, toes]), axis=0)
         offsets = np.empty((count, 2, 2))
         for frame in range(count):
-            weight = eased[:, frame, None]
-            size = np.linalg.norm(self._offset, axis=1, keepdims=True)
             # The farther the foot has been moved, the more of its own movement it keeps.
-            weight = weight * np.clip(1.0 - (size / _LIMIT) ** 2, 0.0, 1.0)
-            self._offset = (1.0 - _GIVE_BACK * (1.0 - weight)) * self._offset - weight * steps[frame]
+            size = np.linalg.norm(self._offset, axis=1, keepdims=True)
+            weight = eased[:, frame, None] * np.clip(1.0 - (size / _LIMIT) ** 2, 0.0, 1.0)
+            pull = self._drift + _RETURN * self._offset
+            free = (self._offset + pull) * np.exp(-_RETURN)
+            drift = (self._drift - _RETURN * pull) * np.exp(-_RETURN)
+            self._offset = self._offset + (1.0 - weight) * (free - self._offset) - weight * steps[frame]
+            self._drift = (1.0 - weight) * drift - weight * steps[frame]
             offsets[frame] = self._offset
         self._before = toes[-1]
         self._kept, self._strength = self._kept[count:], self._strength[count:]
@@ -110,7 +117,9 @@ def _move_foot(positions: Floats, leg: tuple[int, ...], offset: Floats) -> None:
     axis = _unit(after)
     target = hip + axis * reach
     # The knee stays on the side where it was; a straight leg bends the way its foot points.
-    side = _across(knee - hip, axis) + _FORWARD_KNEE * np.minimum(moved, 0.02) * _unit(_across(foot - ankle, axis))
+    side = _across(knee - hip, axis) + _FORWARD_KNEE * np.minimum(moved, 0.02) * _unit(
+        _across(foot - ankle, axis)
+    )
     along = (thigh**2 - shin**2 + reach**2) / (2.0 * reach)
     out = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
     bent = hip + axis * along + _unit(side) * out

@@ -56,7 +56,9 @@ async def follow(runtime: ModelRuntime, motion: Motion, path: str, *, latents: b
 def _end_aligned(motion: Motion, path: str) -> FloatArray:
     """Positions [T,22,3] at 20 frames a second whose last frame is the motion's last frame."""
     if motion.num_frames / motion.fps < MIN_SECONDS - 1e-6:
-        raise InputError(path, f"lasts {motion.num_frames / motion.fps:.3g} s, at least {MIN_SECONDS:g} s are needed")
+        raise InputError(
+            path, f"lasts {motion.num_frames / motion.fps:.3g} s, at least {MIN_SECONDS:g} s are needed"
+        )
     keep = int(np.ceil(_MAX_SECONDS * motion.fps)) + 1
     motion = motion.slice(max(0, motion.num_frames - keep), motion.num_frames)
     sampled = _reversed(_reversed(motion).resampled(hml263.FPS)).positions

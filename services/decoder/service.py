@@ -64,7 +64,9 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             )
             blocks += len(semantic)
             if blocks > MAX_BLOCKS:
-                raise InputError("tokens.blocks", f"{blocks} have come, at most {MAX_BLOCKS} are allowed in a stream")
+                raise InputError(
+                    "tokens.blocks", f"{blocks} have come, at most {MAX_BLOCKS} are allowed in a stream"
+                )
             windows.push(semantic, detail)
             async for features in windows.ready(ended=False):
                 for response in sender.chunk(await asyncio.to_thread(frames.push, features)):
@@ -100,7 +102,9 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
         diffusion = start.mode != pb.DECODER_MODE_DIRECT
         history, place = None, None
         if start.HasField("history"):
-            motion: Motion = await asyncio.to_thread(convert.motion_from_proto, start.history, "start.history")
+            motion: Motion = await asyncio.to_thread(
+                convert.motion_from_proto, start.history, "start.history"
+            )
             history, place = await follow(self._runtime, motion, "start.history", latents=diffusion)
         windows: Windows
         if diffusion:

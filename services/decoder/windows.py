@@ -80,7 +80,9 @@ class DiffusionWindows:
             "semantic": semantic, "detail": detail, "valid": valid, "history": self._emitted,
             "history_mask": self._known, "noise": noise,
         }  # fmt: skip
-        outputs = await self._runtime.infer("decoder_window", {name: one[None] for name, one in inputs.items()})
+        outputs = await self._runtime.infer(
+            "decoder_window", {name: one[None] for name, one in inputs.items()}
+        )
         self._remember(outputs["latents"][0, :count])
         self._next += count
         self._plan.forget(self._next - HISTORY)

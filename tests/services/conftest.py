@@ -9,6 +9,19 @@ import pytest
 
 
 @pytest.fixture(scope="session")
+def motion_models(models: Path, request: pytest.FixtureRequest) -> Path:
+    """The shipped networks; in a checkout without them, random ones of the same shapes."""
+    if (models / "decoder_window" / "config.pbtxt").is_file():
+        return models
+    tiny: Path = (
+        Path("/tmp/tiny_models")
+        if Path("/tmp/tiny_models").exists()
+        else request.getfixturevalue("tiny_models")
+    )
+    return tiny
+
+
+@pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with the tokenizer's, the decoder's and the VAE's graphs (needs the train extra)."""
     pytest.importorskip("torch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +38,8 @@ class Decoded:
 class Decoder:
     """What a test asks of the server."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, server: Server) -> None:
+        self.server = server
         self.stub: Any = decoder_pb2_grpc.DecoderServiceStub(channel)
 
     async def parts(self, requests: Iterable[pb.DecoderServiceDecodeRequest]) -> list[Any]:
@@ -69,12 +71,18 @@ def random_tokens(blocks: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-async def decoder(tiny_models: Path) -> AsyncIterator[Decoder]:
-    settings = DecoderSettings(port=0, models=tiny_models)
+async def decoder(motion_models: Path) -> AsyncIterator[Decoder]:
+    async with running(motion_models) as client:
+        yield client
+
+
+@asynccontextmanager
+async def running(models: Path) -> AsyncIterator[Decoder]:
+    settings = DecoderSettings(port=0, models=models)
     metrics = Metrics()
     async with build(settings, metrics) as services:
         server = Server(settings, services, metrics=metrics)
         await server.start()
         async with grpc.aio.insecure_channel(server.address) as channel:
-            yield Decoder(channel)
+            yield Decoder(channel, server)
         await server.stop(0)

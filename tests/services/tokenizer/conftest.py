@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,14 @@ def walking(frames: int, fps: float = 20.0, seed: int = 0) -> Motion:
 
 
 @pytest.fixture
-async def tokenizer(tiny_models: Path, tmp_path: Path) -> AsyncIterator[Any]:
-    """A stub of a server without an index in ``tmp_path / "index"``, unless the test put one there before."""
-    async for stub in serving(TokenizerSettings(port=0, models=tiny_models, search_index=tmp_path / "index")):
+async def tokenizer(motion_models: Path, tmp_path: Path) -> AsyncIterator[Any]:
+    """A stub of a server without a search index."""
+    settings = TokenizerSettings(port=0, models=motion_models, search_index=tmp_path / "index")
+    async with serving(settings) as stub:
         yield stub
 
 
+@asynccontextmanager
 async def serving(settings: TokenizerSettings) -> AsyncIterator[Any]:
     metrics = Metrics()
     async with build(settings, metrics) as services:
