@@ -214,9 +214,21 @@ def reaches_floor(m: Measures) -> bool:
 
 
 def still(m: Measures) -> bool:
-    """No travel, little stir, hands down, upright."""
+    """No travel, little stir, hands down, upright, no hop, no leg lifted."""
+    pelvis = m.body[:, 0, 1]
+    ankles = m.body[:, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]], 1]
+    quiet = (
+        m.path() < 0.6
+        and m.stir < 0.2
+        and float(np.ptp(pelvis)) < 0.12
+        and float(np.ptp(ankles, axis=0).max()) < 0.2
+    )
     return (
-        m.path() < 0.6 and m.stir < 0.2 and hands_down(m) and float(m.lean.max()) < 25 and abs(m.turned) < 30
+        quiet
+        and hands_down(m)
+        and float(np.ptp(m.lean)) < 18
+        and float(m.lean.max()) < 25
+        and abs(m.turned) < 30
     )
 
 
