@@ -82,7 +82,7 @@ def test_killed_it_leaves_nothing_behind(models: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert eventually(lambda: not any(map(alive, family)))
-    assert not any(listening(HOST, ports.of(name)) for name in SERVICES)
+    assert eventually(lambda: not any(listening(HOST, ports.of(name)) for name in SERVICES))
 
 
 def test_a_killed_service_comes_back_and_ctrl_c_ends_everything(models: Path) -> None:
