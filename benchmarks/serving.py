@@ -287,8 +287,8 @@ def show(result: dict[str, Any]) -> None:
     over = result["overload"]
     console.print(
         f"Overload: {over['running']} run, {over['waiting']} wait, {over['extra']} more: {over['extra_codes']}, "
-        f"refused in {over['refused_p50_ms']} / {over['refused_p99_ms']} ms (max {over['refused_max_ms']}); the accepted ended "
-        f"{over['accepted_codes']}, slowest {over['accepted_slowest_alone_ms']} ms alone, "
+        f"refused in {over['refused_p50_ms']} / {over['refused_p99_ms']} ms (max {over['refused_max_ms']}); "
+        f"the accepted ended {over['accepted_codes']}, slowest {over['accepted_slowest_alone_ms']} ms alone, "
         f"{over['accepted_slowest_crowded_ms']} ms beside the crowd"
     )
 

@@ -23,9 +23,7 @@ NUM_JOINTS: Final = len(JOINT_NAMES)
 JOINT_INDEX: Final[dict[str, int]] = {name: index for index, name in enumerate(JOINT_NAMES)}
 # For each joint the joint on the other side of the body; the spine maps to itself.
 MIRROR: Final[tuple[int, ...]] = tuple(
-    JOINT_INDEX[
-        name.replace("left", "right") if "left" in name else name.replace("right", "left")
-    ]
+    JOINT_INDEX[name.replace("left", "right") if "left" in name else name.replace("right", "left")]
     for name in JOINT_NAMES
 )
 

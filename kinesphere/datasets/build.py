@@ -34,6 +34,9 @@ from kinesphere.skeleton import MIRROR, FloatArray
 Progress = Callable[[int, int], None]
 # Modules that do not decide what a take becomes: changes elsewhere make its cached clips stale.
 _OUTSIDE: Final = ("report.py", "build.py", "clips.py", "splits.py", "composites.py")
+_PARTS: Final = (
+    "root_yaw_velocity", "root_velocity", "root_height", "joint_positions", "joint_rotations", "joint_velocities", "contacts",
+)  # fmt: skip
 _BASE_WEIGHT: Final = {"composite": 0.6, "reactidle": 0.5}
 
 
@@ -131,7 +134,13 @@ def process_take(take: Take, split: Split, stem: Path) -> None:
                     refused.append((name, str(error)))
                     continue
                 # Overlapping extras count half.
-                records.append({**clip, "weight": _BASE_WEIGHT.get(take.source, 1.0) * (1.0 if start == 0 and number == 0 else 0.6)})
+                records.append(
+                    {
+                        **clip,
+                        "weight": _BASE_WEIGHT.get(take.source, 1.0)
+                        * (1.0 if start == 0 and number == 0 else 0.6),
+                    }
+                )
                 parts.append(features)
     elif not refused:
         refused.append((take.id, f"has {len(positions)} frames at 20 fps, at least 8 are needed"))
@@ -182,7 +191,19 @@ def _written(written: tuple[Written, ...], start: float, stop: float, mirrored: 
 
 def topic(reading: Reading) -> str:
     """The clip's main event in a word or two, sides left out."""
-    weights = {"inverted": 9, "lie": 8, "jump": 7, "kick": 7, "wave": 6, "bow": 5, "turn": 5, "run": 4, "sit": 4, "walk": 4, "raise": 3}
+    weights = {
+        "inverted": 9,
+        "lie": 8,
+        "jump": 7,
+        "kick": 7,
+        "wave": 6,
+        "bow": 5,
+        "turn": 5,
+        "run": 4,
+        "sit": 4,
+        "walk": 4,
+        "raise": 3,
+    }
     main = max(reading.beats, key=lambda event: weights.get(event.kind, 1))
     return f"{main.kind} {main.way}".strip() if main.kind in ("walk", "run") else main.kind
 
@@ -194,14 +215,17 @@ def _assemble(stems: list[Path], out: Path, reused: int) -> BuildResult:
     offset = 0
     for stem in stems:
         record = json.loads(stem.with_suffix(".json").read_text())
-        refused += [(name, reason) for name, reason in record["refused"]]
+        # A pair of gestures that does not fit together is a try that failed, not a file that is refused.
+        refused += [(name, reason) for name, reason in record["refused"] if not name.startswith("composite/")]
         if record["clips"]:
             files.append(stem.with_suffix(".npy"))
         for fields in record["clips"]:
             clips.append(Clip.from_json(json.dumps({**fields, "offset": offset})))
             offset += fields["frames"]
     if not clips:
-        raise InputError("raw", f"no take could be used; the first reason: {refused[0] if refused else 'none'}")
+        raise InputError(
+            "raw", f"no take could be used; the first reason: {refused[0] if refused else 'none'}"
+        )
     clips = _weighted(clips)
     rows = np.lib.format.open_memmap(out / "hml263.npy.partial", "w+", np.float32, (offset, 263))
     at = 0
@@ -253,12 +277,9 @@ def statistics(rows: NDArray[np.float32], clips: list[Clip]) -> tuple[FloatArray
         total, squares, count = rows.sum(axis=0), np.square(rows).sum(axis=0), len(rows)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    for name in (
-        "root_yaw_velocity", "root_velocity", "root_height", "joint_positions", "joint_rotations", "joint_velocities",
-        "contacts",
-    ):  # fmt: skip
-        part = hml263.LAYOUT[name]
-        std[part] = max(float(std[part].mean()), 1e-6)
+    for name in _PARTS:
+        columns = hml263.LAYOUT[name]
+        std[columns] = max(float(std[columns].mean()), 1e-6)
     return mean.astype(np.float32), std.astype(np.float32)
 
 
@@ -266,7 +287,9 @@ def statistics(rows: NDArray[np.float32], clips: list[Clip]) -> tuple[FloatArray
 def code_version(suffix: str) -> str:
     """A hash over the code that a take of this file ending passes through."""
     package = Path(__file__).resolve().parents[1]
-    readers = {".bvh": ["bvh.py", "hierarchy.py"], ".amc": ["asf_amc.py"], ".txt": ["deepmimic.py"]}.get(suffix, [])
+    readers = {".bvh": ["bvh.py", "hierarchy.py"], ".amc": ["asf_amc.py"], ".txt": ["deepmimic.py"]}.get(
+        suffix, []
+    )
     paths = [package / "representations" / "hml263.py", package / "rotations.py", package / "skeleton.py"]
     paths += [package / "formats" / name for name in ("rigs.py", "landmarks.py", "source.py", *readers)]
     paths += [path for path in (package / "datasets").glob("*.py") if path.name not in _OUTSIDE]

@@ -20,7 +20,15 @@ _SUBJECTS: Final[tuple[tuple[str, Pronouns, int], ...]] = (
     ("a figure", grammar.IT, 1), ("the figure", grammar.IT, 2), ("he", HE, 2), ("she", SHE, 2), ("somebody", THEY, 2),
     ("the subject", THEY, 1), ("a human", THEY, 1), ("this person", THEY, 1), ("", grammar.YOU, 9),
 )  # fmt: skip
-_LINKS: Final = (" and ", " and then ", ", then ", " before {g}", ", and ", " and afterwards ", ", after that {they} ")
+_LINKS: Final = (
+    " and ",
+    " and then ",
+    ", then ",
+    " before {g}",
+    ", and ",
+    " and afterwards ",
+    ", after that {they} ",
+)
 _PER_CLIP: Final = {"name": 7, "index": 4, "humanml3d": 8, "reading": 6}
 
 
@@ -32,7 +40,9 @@ class Caption:
     kind: CaptionKind
 
 
-def captions(label: Label, reading: Reading, written: list[str], *, mirrored: bool, seed: str) -> list[Caption]:
+def captions(
+    label: Label, reading: Reading, written: list[str], *, mirrored: bool, seed: str
+) -> list[Caption]:
     """Varied captions of one clip, no two alike; the same ``seed`` gives the same ones.
 
     label: the take's own words, written for the take as recorded. reading: of this clip's joints, so mirrored when the
@@ -120,20 +130,29 @@ def _phrase(event: Event, chance: random.Random) -> str:
         return f"{text} {TIMES.get(event.count, 'several times')}"
     if event.kind in ("walk", "run", "turn", "wave", "raise", "bow"):
         words = PACE[event.pace]
-        often = {"normal": 0.06 if event.kind in ("walk", "run") else 0.0, "slow": 0.5, "fast": 0.5}[event.pace]
+        often = {"normal": 0.06 if event.kind in ("walk", "run") else 0.0, "slow": 0.5, "fast": 0.5}[
+            event.pace
+        ]
         if event.kind not in ("walk", "run"):
             words, often = words[:1], often * 0.5
         if chance.random() < often and "slow" not in text and "fast" not in text:
             text += " " + chance.choice(words)
-        elif event.kind in ("walk", "run") and chance.random() < 0.12 and "step" not in text and event.amount > 0.8:
+        elif (
+            event.kind in ("walk", "run")
+            and chance.random() < 0.12
+            and "step" not in text
+            and event.amount > 0.8
+        ):
             unit = chance.choice(("meters", "metres", "m"))
-            text += f" for {chance.choice(('about ', ''))}{max(1, round(event.amount))} {unit}".replace(" 1 meters", " 1 meter").replace(" 1 metres", " 1 metre")
+            text += f" for {chance.choice(('about ', ''))}{max(1, round(event.amount))} {unit}".replace(
+                " 1 meters", " 1 meter"
+            ).replace(" 1 metres", " 1 metre")
     return text
 
 
 def _sentence(said: list[str], chance: random.Random) -> str:
     names, weights = zip(*(((name, who), weight) for name, who, weight in _SUBJECTS), strict=True)
-    (subject, pronouns), = chance.choices(names, weights)
+    ((subject, pronouns),) = chance.choices(names, weights)
     return _said(subject, pronouns, said, chance)
 
 
@@ -160,7 +179,13 @@ def _said(subject: str, pronouns: Pronouns, said: list[str], chance: random.Rand
         elif "{they}" in link:
             they = pronouns[0]
             text += ", after that "
-            text += part if not subject else f"{they} {render(template, 'base' if they == 'they' else 'third', pronouns)}".replace("your", pronouns[2])
+            text += (
+                part
+                if not subject
+                else f"{they} {render(template, 'base' if they == 'they' else 'third', pronouns)}".replace(
+                    "your", pronouns[2]
+                )
+            )
         else:
             text += link + part
     lead = "" if not subject else subject + (" is " if progressive else " ")

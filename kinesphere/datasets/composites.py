@@ -35,7 +35,12 @@ def compose(takes: list[Take], dealt: dict[str, Split], count: int = 320) -> lis
     by_style: dict[str, list[Take]] = {}
     for take in takes:
         parts = take.path.stem.split("_")
-        if take.source == "bandai-namco" and len(parts) == 4 and parts[1] in GESTURES and dealt[take.group] == "train":
+        if (
+            take.source == "bandai-namco"
+            and len(parts) == 4
+            and parts[1] in GESTURES
+            and dealt[take.group] == "train"
+        ):
             by_style.setdefault(take.label.style, []).append(take)
     pools = {style: pool for style, pool in by_style.items() if len({t.kind for t in pool}) > 1}
     if not pools:
@@ -53,7 +58,14 @@ def compose(takes: list[Take], dealt: dict[str, Split], count: int = 320) -> lis
             continue
         name = f"composite/{first.path.stem}+{second.path.stem.partition('_')[2]}"
         found[name] = Take(
-            name, "composite", first.path, name, "composite", Label(style=first.label.style), split="train", then=second.path
+            name,
+            "composite",
+            first.path,
+            name,
+            "composite",
+            Label(style=first.label.style),
+            split="train",
+            then=second.path,
         )
     return list(found.values())
 
@@ -75,7 +87,12 @@ def join(first: FloatArray, second: FloatArray) -> FloatArray:
     a, b = kinematics(first), kinematics(second)
     if len(first) + len(second) + BLEND > MOST:
         raise InputError("composite", "longer than 10 s")
-    if a.energy[-3:].mean() > 0.5 or b.energy[:3].mean() > 0.5 or a.speed[-3:].mean() > 0.2 or b.speed[:3].mean() > 0.2:
+    if (
+        a.energy[-3:].mean() > 0.5
+        or b.energy[:3].mean() > 0.5
+        or a.speed[-3:].mean() > 0.2
+        or b.speed[:3].mean() > 0.2
+    ):
         raise InputError("composite", "one of the two does not rest where they are joined")
     angle = float(a.yaw[-1] - b.yaw[0])
     cos, sin = np.cos(angle), np.sin(angle)
@@ -88,6 +105,8 @@ def join(first: FloatArray, second: FloatArray) -> FloatArray:
     turned[..., 1] += first[-1, feet, 1].min() - turned[0, feet, 1].min()
     if float(np.linalg.norm(first[-1] - turned[0], axis=-1).max()) > 0.35:
         raise InputError("composite", "the poses at the joint are too far apart")
-    weight = (0.5 - 0.5 * np.cos(np.pi * (np.arange(BLEND) + 1) / (BLEND + 1))).astype(np.float32)[:, None, None]
+    weight = (0.5 - 0.5 * np.cos(np.pi * (np.arange(BLEND) + 1) / (BLEND + 1))).astype(np.float32)[
+        :, None, None
+    ]
     between = first[-1:] * (1 - weight) + turned[:1] * weight
     return np.concatenate([first, between, turned]).astype(np.float32)

@@ -20,7 +20,13 @@ Kind = Literal[
     "inverted", "energetic", "stand",
 ]  # fmt: skip
 # Directions of travel by the angle between facing and moving, degrees, left positive.
-_DIRECTIONS: Final = ((20, "forward"), (45, "diagonal"), (125, "sideways"), (155, "back-diagonal"), (181, "backward"))
+_DIRECTIONS: Final = (
+    (20, "forward"),
+    (45, "diagonal"),
+    (125, "sideways"),
+    (155, "back-diagonal"),
+    (181, "backward"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,9 @@ def find_events(positions: NDArray[np.floating], fps: float = 20.0, *, gait: str
     kicked = kicks(k, running | _mask(k, jumped))
     punched = punches(k, running)
     if punched:
-        hand_events = [event for event in hand_events if event.kind == "wave" or event.way in ("overhead", "head")]
+        hand_events = [
+            event for event in hand_events if event.kind == "wave" or event.way in ("overhead", "head")
+        ]
     others = hand_events + kicked + punched
     around = [replace(event, start=max(0.0, event.start - 0.7), end=event.end + 0.7) for event in jumped]
     others += bends(k, _mask(k, around) | running)
@@ -95,7 +103,12 @@ def _by_direction(k: Kinematics, start: int, stop: int) -> list[Span]:
     least = round(0.8 * k.fps)
     for frame in range(1, len(sector)):
         same_ahead = np.all(sector[frame : frame + least] == sector[frame])
-        if sector[frame] != sector[at] and frame + least <= len(sector) and same_ahead and frame - at >= least:
+        if (
+            sector[frame] != sector[at]
+            and frame + least <= len(sector)
+            and same_ahead
+            and frame - at >= least
+        ):
             cuts.append(frame)
             at = frame
     cuts.append(len(sector))
@@ -153,7 +166,15 @@ def hands(k: Kinematics, running: NDArray[np.bool_], walking: NDArray[np.bool_])
             waved = _oscillations(side.wrist[start + held[0] : start + held[-1] + 1], k.fps)
             if peak < -0.1 and waved < 2:
                 continue
-            way = "overhead" if peak > 0.24 else "head" if peak > 0.1 else "shoulder" if peak > -0.1 else "chest"
+            way = (
+                "overhead"
+                if peak > 0.24
+                else "head"
+                if peak > 0.1
+                else "shoulder"
+                if peak > -0.1
+                else "chest"
+            )
             speed = float(np.percentile(side.wrist_speed[start:stop], 90))
             pace = "fast" if speed > 2.4 else "slow" if speed < 0.8 else "normal"
             kind: Kind = "wave" if waved >= 2 else "raise"
@@ -222,7 +243,15 @@ def jumps(k: Kinematics) -> list[Event]:
         start, stop = max(0, group[0][0] - 6), min(k.frames, group[-1][1] + 4)
         metres = k.path(start, stop)
         angle = np.degrees(np.arctan2(k.leftward[start:stop].mean(), k.forward[start:stop].mean()))
-        way = "place" if metres < 0.35 else "forward" if abs(angle) < 50 else "backward" if abs(angle) > 130 else "sideways"
+        way = (
+            "place"
+            if metres < 0.35
+            else "forward"
+            if abs(angle) < 50
+            else "backward"
+            if abs(angle) > 130
+            else "sideways"
+        )
         side = ("left" if angle > 0 else "right") if way == "sideways" else ""
         rise = float(max(k.height[a:b].max() for a, b in group)) - k.standing
         pace = "fast" if rise > 0.28 else "normal"
@@ -274,7 +303,9 @@ def kicks(k: Kinematics, busy: NDArray[np.bool_]) -> list[Event]:
             way = "high" if peak > 1.0 else "waist" if peak > 0.62 else "low"
             kind: Kind = "kick" if speed >= 3.2 else "leg"
             a, b = max(0, start - round(0.2 * k.fps)), min(k.frames, stop + round(0.2 * k.fps))
-            events.append(Event(kind, a / k.fps, b / k.fps, name, way, peak, 1, "fast" if speed > 7 else "normal"))
+            events.append(
+                Event(kind, a / k.fps, b / k.fps, name, way, peak, 1, "fast" if speed > 7 else "normal")
+            )
     return events
 
 
@@ -312,7 +343,9 @@ def lying(k: Kinematics) -> list[Event]:
     for start, stop in spans(flat, close=round(0.5 * k.fps), least=round(0.4 * k.fps)):
         before = bool(start > 0 and k.height[:start].max() > 0.75 * k.standing)
         after = bool(stop < k.frames and k.height[stop:].max() > 0.75 * k.standing)
-        way = {(False, True): "up", (True, False): "down", (True, True): "through", (False, False): "stay"}[before, after]
+        way = {(False, True): "up", (True, False): "down", (True, True): "through", (False, False): "stay"}[
+            before, after
+        ]
         moved = k.path(start, stop)
         if way == "stay" and moved > 0.6:
             way = "crawl"
@@ -329,7 +362,9 @@ def inversions(k: Kinematics) -> list[Event]:
         hands_low = float(k.positions[start:stop, 20:22, 1].min()) < 0.25
         long = (stop - start) / k.fps > 1.5
         curled = float(k.height[start:stop].mean()) < 0.55 * k.standing
-        way = "roll" if curled else "handstand" if long and hands_low else "cartwheel" if hands_low else "flip"
+        way = (
+            "roll" if curled else "handstand" if long and hands_low else "cartwheel" if hands_low else "flip"
+        )
         events.append(Event("inverted", start / k.fps, stop / k.fps, "", way))
     return events
 

@@ -21,8 +21,42 @@ IT: Final[Pronouns] = ("it", "it", "its")
 _IRREGULAR_THIRD: Final = {"be": "is", "have": "has"}
 _IRREGULAR_GERUND: Final = {"be": "being", "lie": "lying", "die": "dying"}
 _DOUBLED: Final = frozenset(
-    "run jog step hop spin sit put get stop set trot clap nod squat drop dip skip shut cut slap grab rub tip tap begin jab "
-    "flap bob plod pop chop hit wag swim".split()
+    [
+        "run",
+        "jog",
+        "step",
+        "hop",
+        "spin",
+        "sit",
+        "put",
+        "get",
+        "stop",
+        "set",
+        "trot",
+        "clap",
+        "nod",
+        "squat",
+        "drop",
+        "dip",
+        "skip",
+        "shut",
+        "cut",
+        "slap",
+        "grab",
+        "rub",
+        "tip",
+        "tap",
+        "begin",
+        "jab",
+        "flap",
+        "bob",
+        "plod",
+        "pop",
+        "chop",
+        "hit",
+        "wag",
+        "swim",
+    ]
 )
 
 
@@ -63,7 +97,9 @@ _NOT_A_SIDE: Final = re.compile(
     r"\bright (?:away|angle|before|after|behind|in front|next to|now|back)\b|\b(?:all|just|is) right\b(?! (?:hand|arm|leg|foot))",
     re.IGNORECASE,
 )
-_WORD: Final = re.compile(r"\b(?:counter-?|anti-?)?clockwise\b|\b(?:left|right)(?:-?hand|wards?|s)?\b", re.IGNORECASE)
+_WORD: Final = re.compile(
+    r"\b(?:counter-?|anti-?)?clockwise\b|\b(?:left|right)(?:-?hand|wards?|s)?\b", re.IGNORECASE
+)
 
 
 def swap_sides(text: str) -> str:

@@ -79,9 +79,7 @@ def kinematics(positions: NDArray[np.floating], fps: float = 20.0) -> Kinematics
     p = np.asarray(positions, dtype=np.float64).copy()
     feet = p[:, [J["left_foot"], J["right_foot"], J["left_ankle"], J["right_ankle"]], 1]
     p[:, :, 1] -= np.percentile(feet.min(axis=1), 10)
-    across = (
-        p[:, J["left_hip"]] - p[:, J["right_hip"]] + p[:, J["left_shoulder"]] - p[:, J["right_shoulder"]]
-    )
+    across = p[:, J["left_hip"]] - p[:, J["right_hip"]] + p[:, J["left_shoulder"]] - p[:, J["right_shoulder"]]
     across = gaussian_filter1d(across[:, [0, 2]], 0.15 * fps, axis=0, mode="nearest")
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
     yaw = np.unwrap(np.arctan2(-across[:, 1], across[:, 0]))

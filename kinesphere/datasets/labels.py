@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """What the sources say about their own takes: Bandai Namco's file names, CMU's index, DeepMimic's names, as templates.
 
 A template is read by ``grammar.render``; ``{s}`` is a side that changes under mirroring.
@@ -56,7 +55,17 @@ class Content:
     activity: str = ""
 
 
-_SPRINT = ("[dash] forward at full speed", "[sprint]", "[sprint] forward", "[run] as fast as <they> can", "[race] forward", "[dash] ahead", "[run] fast", "[bolt] forward", "[tear] ahead at a sprint")
+_SPRINT = (
+    "[dash] forward at full speed",
+    "[sprint]",
+    "[sprint] forward",
+    "[run] as fast as <they> can",
+    "[race] forward",
+    "[dash] ahead",
+    "[run] fast",
+    "[bolt] forward",
+    "[tear] ahead at a sprint",
+)
 _GUIDE = (
     "[guide] someone with the {s} hand", "[show] the way with <their> {s} hand", "[point] the way with the {s} arm", "[usher] someone along with the {s} hand",
     "[gesture] to the side with the {s} hand", "[invite] someone to come this way with the {s} hand", "[direct] a visitor with <their> {s} arm",

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """What can be said about one event: tables of templates (see ``grammar``) by kind, direction, side and height.
 
 Each table lists wordings that mean the same. ``{s}`` is the side (left, right), ``{o}`` the other one.
@@ -9,8 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from kinesphere.datasets.events import Event
-
-
 
 WALK: Final = {
     "forward": (
@@ -92,8 +89,26 @@ RAISE_BOTH: Final = (
     "[have] both hands raised",
 )  # fmt: skip
 LEVEL: Final = {
-    "overhead": ("above <their> head", "over <their> head", "high", "high up", "up high", "in the air", "overhead", "up in the air", ""),
-    "head": ("to head height", "beside <their> head", "in the air", "to the level of <their> head", "up", "", ""),
+    "overhead": (
+        "above <their> head",
+        "over <their> head",
+        "high",
+        "high up",
+        "up high",
+        "in the air",
+        "overhead",
+        "up in the air",
+        "",
+    ),
+    "head": (
+        "to head height",
+        "beside <their> head",
+        "in the air",
+        "to the level of <their> head",
+        "up",
+        "",
+        "",
+    ),
     "shoulder": ("to shoulder height", "to shoulder level", "up to the shoulder", "", ""),
     "chest": ("to the chest", "in front of the chest", "to chest height"),
 }
@@ -150,7 +165,12 @@ KICK: Final = {
         "[swing] <their> {s} leg in a kick", "[give] a kick with the {s} foot", "[lash] out with the {s} leg", "[kick] something with the {s} foot", "[deliver] a kick with the {s} leg", "[throw] a kick", "[kick] forward with the {s} foot",
     ),
 }  # fmt: skip
-LEG: Final = ("[raise] <their> {s} leg", "[lift] the {s} leg", "[lift] <their> {s} foot off the ground and [hold] it up", "[balance] with the {s} leg raised")
+LEG: Final = (
+    "[raise] <their> {s} leg",
+    "[lift] the {s} leg",
+    "[lift] <their> {s} foot off the ground and [hold] it up",
+    "[balance] with the {s} leg raised",
+)
 PUNCH: Final = {
     "one": (
         "[punch] with the {s} hand", "[throw] a punch with <their> {s} fist", "[punch]", "[jab] with the {s} hand", "[strike] forward with the {s} fist",
@@ -175,12 +195,22 @@ LIE: Final = {
     "crawl": ("[crawl] forward", "[crawl] on hands and knees", "[crawl] along the floor", "[move] on all fours", "[creep] over the ground"),
 }  # fmt: skip
 INVERTED: Final = {
-    "cartwheel": ("[do] a cartwheel", "[perform] a cartwheel", "[cartwheel]", "[turn] a cartwheel over the hands"),
+    "cartwheel": (
+        "[do] a cartwheel",
+        "[perform] a cartwheel",
+        "[cartwheel]",
+        "[turn] a cartwheel over the hands",
+    ),
     "handstand": ("[do] a handstand", "[stand] on <their> hands", "[balance] upside down on both hands"),
     "roll": ("[do] a forward roll", "[roll] over the ground", "[tumble] over", "[roll] head over heels"),
     "flip": ("[do] a flip", "[flip] over in the air", "[do] a somersault", "[perform] an acrobatic flip"),
 }
-ENERGETIC: Final = ("[move] energetically", "[move] the whole body quickly", "[move] in a lively way", "[exercise] vigorously")
+ENERGETIC: Final = (
+    "[move] energetically",
+    "[move] the whole body quickly",
+    "[move] in a lively way",
+    "[exercise] vigorously",
+)
 STAND: Final = (
     "[stand] still", "[stay] in place", "[stand]", "[remain] standing", "[wait] without moving", "[stand] quietly", "[stand] on the spot",
     "[stand] idle", "[hold] still", "[do] nothing but stand", "[shift] <their> weight while standing",
@@ -208,9 +238,7 @@ def _table(event: Event) -> tuple[str, ...]:
             extra = RAISE_EXTRA_BOTH if event.side == "both" else RAISE_EXTRA_ONE
             ends = [f" {text}" if text else "" for text in LEVEL[event.way]]
             raised = tuple(
-                _joined(text, ends[(5 * i + j) % len(ends)])
-                for i, text in enumerate(table)
-                for j in range(2)
+                _joined(text, ends[(5 * i + j) % len(ends)]) for i, text in enumerate(table) for j in range(2)
             )
             return raised + (extra if event.way in ("overhead", "head", "shoulder") else ())
         case "wave":
@@ -229,7 +257,9 @@ def _table(event: Event) -> tuple[str, ...]:
             return PUNCH["both" if event.side == "both" or event.count > 2 else "one"]
         case "jump":
             again = TIMES.get(event.count, "several times")
-            return JUMP[event.way] if event.count == 1 else tuple(f"{text} {again}" for text in JUMP[event.way])
+            return (
+                JUMP[event.way] if event.count == 1 else tuple(f"{text} {again}" for text in JUMP[event.way])
+            )
         case "lie":
             return LIE[event.way]
         case "inverted":
@@ -243,7 +273,7 @@ def _table(event: Event) -> tuple[str, ...]:
 def _joined(text: str, end: str) -> str:
     """No second "up" after a first one, no height where the wording has its own."""
     said = any(word in text for word in (" up", "upward", "sky", "raised"))
-    return text if said and not end.startswith((" above", " over", " to")) or "sky" in text else text + end
+    return text if (said and not end.startswith((" above", " over", " to"))) or "sky" in text else text + end
 
 
 def turn_size(degrees: float) -> str:

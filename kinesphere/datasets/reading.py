@@ -32,7 +32,9 @@ class Reading:
     text: str
 
 
-def read(positions: NDArray[np.floating], fps: float = 20.0, *, gait: str = "", activity: str = "") -> Reading:
+def read(
+    positions: NDArray[np.floating], fps: float = 20.0, *, gait: str = "", activity: str = ""
+) -> Reading:
     """Reads joint positions [T,22,3] (metres, Y up).
 
     gait: "walk" or "run" where a label is known to decide between the two. activity: a known name of the whole ("salsa
@@ -43,7 +45,11 @@ def read(positions: NDArray[np.floating], fps: float = 20.0, *, gait: str = "", 
     beats = storyline(events, seconds)
     if not beats:
         energy = float(kinematics(positions, fps).energy.mean())
-        beats = [Event("energetic" if energy > 0.8 else "stand", 0.0, seconds, way="" if energy < 0.25 else "gesture")]
+        beats = [
+            Event(
+                "energetic" if energy > 0.8 else "stand", 0.0, seconds, way="" if energy < 0.25 else "gesture"
+            )
+        ]
     return Reading(tuple(events), tuple(beats), plan(beats, seconds, activity))
 
 
@@ -62,7 +68,12 @@ def storyline(events: list[Event], seconds: float, most: int = MOST_BEATS) -> li
     beats.sort(key=lambda event: (event.start, event.end))
     beats = _merge_travel(beats)
     if len(beats) > most:
-        weights = [_SALIENCE[b.kind] + min(b.end - b.start, 4.0) * 0.5 - (2 if b.amount < 0.6 and b.kind == "walk" else 0) for b in beats]
+        weights = [
+            _SALIENCE[b.kind]
+            + min(b.end - b.start, 4.0) * 0.5
+            - (2 if b.amount < 0.6 and b.kind == "walk" else 0)
+            for b in beats
+        ]
         kept = sorted(np.argsort(weights)[::-1][:most].tolist())
         beats = _merge_travel([beats[index] for index in kept])
     return beats
@@ -72,7 +83,13 @@ def _without_wobbles(turns: list[Event]) -> list[Event]:
     kept: list[Event] = []
     for turn in sorted(turns, key=lambda event: event.start):
         last = kept[-1] if kept else None
-        if last and last.side != turn.side and turn.start - last.end < 1.0 and abs(last.amount - turn.amount) < 35 and turn.amount < 70:
+        if (
+            last
+            and last.side != turn.side
+            and turn.start - last.end < 1.0
+            and abs(last.amount - turn.amount) < 35
+            and turn.amount < 70
+        ):
             kept.pop()
         elif last and last.side == turn.side and turn.start - last.end < 0.8:
             kept[-1] = replace(last, end=turn.end, amount=last.amount + turn.amount)
@@ -101,11 +118,17 @@ def _merge_travel(beats: list[Event]) -> list[Event]:
     merged: list[Event] = []
     for beat in beats:
         last = merged[-1] if merged else None
-        if last and beat.kind in ("walk", "run") and (last.kind, last.way, last.side) == (beat.kind, beat.way, beat.side):
+        if (
+            last
+            and beat.kind in ("walk", "run")
+            and (last.kind, last.way, last.side) == (beat.kind, beat.way, beat.side)
+        ):
             merged[-1] = replace(last, end=beat.end, amount=last.amount + beat.amount)
         elif last and beat.kind in _COUNTED and (last.kind, last.side) == (beat.kind, beat.side):
             higher = last if last.way in ("overhead", "deep", "high") or last.way == beat.way else beat
-            merged[-1] = replace(higher, start=last.start, end=beat.end, count=max(last.count, 1) + max(beat.count, 1))
+            merged[-1] = replace(
+                higher, start=last.start, end=beat.end, count=max(last.count, 1) + max(beat.count, 1)
+            )
         else:
             merged.append(beat)
     return merged
@@ -134,7 +157,11 @@ def plan(beats: list[Event], seconds: float, activity: str = "") -> str:
     else:
         half = (len(parts) + 1) // 2
         first, second = ", ".join(parts[:half]), parts[half:]
-        text = first + ". Then " + (", ".join(second[:-1]) + " and " + second[-1] if len(second) > 1 else second[0])
+        text = (
+            first
+            + ". Then "
+            + (", ".join(second[:-1]) + " and " + second[-1] if len(second) > 1 else second[0])
+        )
     if activity:
         return f"{activity.capitalize()}: {text}."
     return text[0].upper() + text[1:] + "."
@@ -156,20 +183,35 @@ def _say(beat: Event, previous: Event | None) -> str:
             way = {"place": "up", "sideways": f"to the {beat.side}"}.get(beat.way, beat.way)
             return f"jump {way}{_again(beat)}"
         case "bow":
-            return {"floor": "bend down and reach to the floor", "deep": "bow deeply", "slight": "bow slightly"}.get(beat.way, "bow forward") + _again(beat)
+            return {
+                "floor": "bend down and reach to the floor",
+                "deep": "bow deeply",
+                "slight": "bow slightly",
+            }.get(beat.way, "bow forward") + _again(beat)
         case "crouch":
             return ("squat down low" if beat.way == "deep" else "crouch down") + _again(beat)
         case "kick":
-            return f"kick {beat.way} with the {beat.side} foot".replace("waist", "at waist height") + _again(beat)
+            return f"kick {beat.way} with the {beat.side} foot".replace("waist", "at waist height") + _again(
+                beat
+            )
         case "leg":
             return f"raise the {beat.side} leg"
         case "punch":
             with_ = "both hands" if beat.side == "both" else f"the {beat.side} hand"
             return f"punch with {with_} {TIMES.get(beat.count, f'{beat.count} times')}"
         case "lie":
-            return {"up": "get up from the floor", "down": "go down to the floor", "through": "roll on the floor and get up", "crawl": "crawl forward"}.get(beat.way, "stay on the floor")
+            return {
+                "up": "get up from the floor",
+                "down": "go down to the floor",
+                "through": "roll on the floor and get up",
+                "crawl": "crawl forward",
+            }.get(beat.way, "stay on the floor")
         case "inverted":
-            return {"cartwheel": "do a cartwheel", "handstand": "do a handstand", "roll": "roll over the ground"}.get(beat.way, "flip over")
+            return {
+                "cartwheel": "do a cartwheel",
+                "handstand": "do a handstand",
+                "roll": "roll over the ground",
+            }.get(beat.way, "flip over")
         case "sit":
             return "sit down"
         case "energetic":
@@ -178,8 +220,18 @@ def _say(beat: Event, previous: Event | None) -> str:
             return "stand still"
 
 
-_LEVELS: Final = {"overhead": "above the head", "head": "to head height", "shoulder": "to shoulder height", "chest": "to the chest"}
-_HELD: Final = {"overhead": "above the head", "head": "at head height", "shoulder": "at shoulder height", "chest": "at the chest"}
+_LEVELS: Final = {
+    "overhead": "above the head",
+    "head": "to head height",
+    "shoulder": "to shoulder height",
+    "chest": "to the chest",
+}
+_HELD: Final = {
+    "overhead": "above the head",
+    "head": "at head height",
+    "shoulder": "at shoulder height",
+    "chest": "at the chest",
+}
 _PACES: Final = {"slow": "slowly", "normal": "at a normal pace", "fast": "fast"}
 
 

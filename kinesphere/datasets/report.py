@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,9 @@ def summarise(data: ClipDataset) -> dict[str, Any]:
         "splits": _grouped(clips, "split"),
         "sources": _grouped(clips, "source"),
         "topics": _grouped(clips, "topic"),
-        "seconds": {name: float(np.percentile([clip.seconds for clip in clips], at)) for name, at in _QUANTILES},
+        "seconds": {
+            name: float(np.percentile([clip.seconds for clip in clips], at)) for name, at in _QUANTILES
+        },
         "captions": {
             "count": len(texts),
             "distinct": len({text.lower().rstrip(".") for text in texts}),
@@ -89,7 +92,9 @@ def _plot(data: ClipDataset, summary: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(15, 8), layout="constrained")
     colours = {"train": "#3b6ea8", "val": "#e0a030", "test": "#b5473c"}
     seconds = {name: [clip.seconds for clip in data.split(name)] for name in ("train", "val", "test")}
-    axes[0, 0].hist(list(seconds.values()), bins=20, stacked=True, color=list(colours.values()), label=list(seconds))
+    axes[0, 0].hist(
+        list(seconds.values()), bins=20, stacked=True, color=list(colours.values()), label=list(seconds)
+    )
     axes[0, 0].set(title="Clip length", xlabel="seconds", ylabel="clips")
     axes[0, 0].legend()
     topics = summary["topics"]
@@ -110,7 +115,12 @@ def _plot(data: ClipDataset, summary: dict[str, Any], path: Path) -> None:
     ends = np.array([_end_point(data, clip) for clip in data.clips[:: max(1, len(data.clips) // 1500)]])
     axes[1, 2].scatter(ends[:, 0], ends[:, 1], s=4, alpha=0.5, color="#b5473c")
     axes[1, 2].invert_xaxis()  # as seen from above: the person's left is on the left
-    axes[1, 2].set(title="Where clips end (start at 0, facing up)", xlabel="m to the left (+)", ylabel="m forward", aspect="equal")
+    axes[1, 2].set(
+        title="Where clips end (start at 0, facing up)",
+        xlabel="m to the left (+)",
+        ylabel="m forward",
+        aspect="equal",
+    )
     figure.savefig(path, dpi=90)
     plt.close(figure)
 
@@ -138,20 +148,28 @@ def _page(data: ClipDataset, summary: dict[str, Any], picture: Path) -> str:
         "<style>body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}",
         "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}",
         "img{max-width:100%}small{color:#666}</style><h1>Kinesphere data report</h1>",
-        _table(("", ""), [(name, value) for name, value in rows.items()]),
+        _table(("", ""), list(rows.items())),
         f'<img alt="Plots of the data set" src="data:image/png;base64,{image}">',
     ]
     for title in ("splits", "sources", "topics"):
         table = [(name, f"{row['clips']:,}", f"{row['hours']:.2f}") for name, row in summary[title].items()]
         parts += [f"<h2>{title.capitalize()}</h2>", _table((title[:-1], "clips", "hours"), table)]
     parts.append("<h2>Examples</h2>")
-    shown = [(clip.id, clip.reading, " / ".join(caption.text for caption in clip.captions[:4])) for clip in examples]
+    shown = [
+        (clip.id, clip.reading, " / ".join(caption.text for caption in clip.captions[:4]))
+        for clip in examples
+    ]
     parts.append(_table(("clip", "reading", "captions"), shown))
-    parts += ["<h2>Refused, and why</h2>", _table(("file or window", "reason"), [(a, b) for a, b in summary["refused"]])]
+    parts += [
+        "<h2>Refused, and why</h2>",
+        _table(("file or window", "reason"), [(a, b) for a, b in summary["refused"]]),
+    ]
     return "".join(parts)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
     return f"<table><tr>{top}</tr>{body}</table>"

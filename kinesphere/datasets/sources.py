@@ -60,7 +60,13 @@ def unpack(roots: list[Path], cache: Path) -> list[Path]:
     """Replaces roots that hold ``.tar.xz`` archives by folders with their contents under ``cache``."""
     found = []
     for root in roots:
-        archives = sorted(root.glob("*.tar.xz")) if root.is_dir() else [root] if root.name.endswith(".tar.xz") else []
+        archives = (
+            sorted(root.glob("*.tar.xz"))
+            if root.is_dir()
+            else [root]
+            if root.name.endswith(".tar.xz")
+            else []
+        )
         if not archives:
             found.append(root)
         for archive in archives:
@@ -104,15 +110,21 @@ def load(take: Take) -> FloatArray:
 
 
 def without_rest_pose(positions: FloatArray) -> FloatArray:
-    """Drops frame 0 where it is no part of the movement: a T pose that many converters put in front.
+    """Drops the frames at the start that are no part of the movement: a T pose that many converters put in front, and
+    that their smoothing lets fade over four or five frames.
 
-    Relative to the pelvis some joint then leaps by 0.15 m and more within one frame, at least six times what it does next.
+    Relative to the pelvis some joint then leaps by 0.15 m and more in the first step; the steps that are at least four
+    times what comes later go with it.
     """
-    if len(positions) < 8:
+    if len(positions) < 20:
         return positions
-    relative = positions[:8] - positions[:8, :1]
+    relative = positions[:20] - positions[:20, :1]
     steps = np.linalg.norm(np.diff(relative, axis=0), axis=-1).max(axis=1)
-    return positions[1:] if steps[0] > 0.15 and steps[0] > 6 * np.median(steps[1:]) else positions
+    usual = max(float(np.median(steps[8:])), 0.005)
+    if steps[0] < 0.15 or steps[0] < 6 * usual:
+        return positions
+    calm = np.flatnonzero(steps < 4 * usual)
+    return positions[int(calm[0]) :] if len(calm) else positions
 
 
 def _bandai(root: Path) -> Iterator[Take]:
@@ -125,7 +137,12 @@ def _bandai(root: Path) -> Iterator[Take]:
         yield Take(f"bandai/{path.stem}", "bandai-namco", path, f"bandai/{path.stem}", kind, label)
 
 
-_CMU_FOLDERS: Final = (("asf-amc", "*.amc"), ("bvh-daz", "*.bvh"), ("bvh-iclone", "*.bvh"), ("salsa-pairs", "*.bvh"))
+_CMU_FOLDERS: Final = (
+    ("asf-amc", "*.amc"),
+    ("bvh-daz", "*.bvh"),
+    ("bvh-iclone", "*.bvh"),
+    ("salsa-pairs", "*.bvh"),
+)
 
 
 def _cmu(root: Path, written: dict[str, list[Written]]) -> Iterator[Take]:
@@ -133,13 +150,26 @@ def _cmu(root: Path, written: dict[str, list[Written]]) -> Iterator[Take]:
     for rank, (folder, pattern) in enumerate(_CMU_FOLDERS):
         for path in sorted((root / "cmu" / folder).glob(pattern)):
             parts = path.stem.removesuffix("_scaled").split("_")
-            group, words, label = f"cmu/{path.stem}", written.get(path.stem, []), labels.named(path.stem, "other")
+            group, words, label = (
+                f"cmu/{path.stem}",
+                written.get(path.stem, []),
+                labels.named(path.stem, "other"),
+            )
             if len(parts) == 2 and all(part.isdigit() for part in parts):
                 clip = f"{int(parts[0]):02d}_{int(parts[1]):02d}"
                 group = f"cmu/salsa_{parts[1]}" if folder == "salsa-pairs" else f"cmu/{clip}"
                 label, words = labels.cmu(index.get(clip, "")), written.get(clip, [])
             kind = "cmu " + (label.templates[0] if label.templates else parts[0])
-            yield Take(f"{folder}/{path.stem}", "cmu", path, group, kind, label, tuple(words), 0 if rank == 3 else rank)
+            yield Take(
+                f"{folder}/{path.stem}",
+                "cmu",
+                path,
+                group,
+                kind,
+                label,
+                tuple(words),
+                0 if rank == 3 else rank,
+            )
 
 
 def _cmu_index(path: Path) -> dict[str, str]:
@@ -165,7 +195,9 @@ def _references(roots: list[Path]) -> dict[str, list[Written]]:
     return found
 
 
-def _join(row: dict[str, str], captions: dict[str, list[list[float | str]]], found: dict[str, list[Written]]) -> None:
+def _join(
+    row: dict[str, str], captions: dict[str, list[list[float | str]]], found: dict[str, list[Written]]
+) -> None:
     clip = Path(row["source_path"]).stem.removesuffix("_poses")
     number = Path(row["new_name"]).stem
     begin, finish = int(row["start_frame"]) / FPS, int(row["end_frame"]) / FPS
@@ -181,7 +213,14 @@ def _simple(root: Path, source: str, pattern: str, table: str) -> Iterator[Take]
             continue
         label = labels.named(path.stem if table == "deepmimic" else "idle", table)
         # DeepMimic has one take of each kind; all are for training.
-        yield Take(f"{source}/{path.stem}", source, path, f"{source}/{path.stem}", f"{source} {path.stem[:14]}", label)
+        yield Take(
+            f"{source}/{path.stem}",
+            source,
+            path,
+            f"{source}/{path.stem}",
+            f"{source} {path.stem[:14]}",
+            label,
+        )
 
 
 def _published(root: Path) -> Iterator[Take]:
@@ -203,7 +242,9 @@ def _published(root: Path) -> Iterator[Take]:
             group = f"{source}/{name.removeprefix('M')}"
             written = tuple(_sentences(text))
             # Both publish mirrored copies (M...) with words of their own.
-            yield Take(f"{source}/{name}", source, path, group, source, Label(), written, 0, split, mirror=False)
+            yield Take(
+                f"{source}/{name}", source, path, group, source, Label(), written, 0, split, mirror=False
+            )
 
 
 def _sentences(path: Path) -> Iterator[Written]:

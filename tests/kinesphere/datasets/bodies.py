@@ -61,7 +61,9 @@ def walking(seconds: float, speed: float = 1.2, *, sideways: float = 0.0, turn: 
     cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x, z = body[..., 0].copy(), body[..., 2].copy()
     body[..., 0], body[..., 2] = cos * x + sin * z, cos * z - sin * x
-    velocity = np.stack([speed * sin[:, 0] + sideways * cos[:, 0], speed * cos[:, 0] - sideways * sin[:, 0]], axis=1)
+    velocity = np.stack(
+        [speed * sin[:, 0] + sideways * cos[:, 0], speed * cos[:, 0] - sideways * sin[:, 0]], axis=1
+    )
     path = np.cumsum(velocity, axis=0) / FPS
     body[..., 0] += path[:, :1]
     body[..., 2] += path[:, 1:]
@@ -83,7 +85,11 @@ def bowing(degrees: float = 45.0) -> FloatArray:
     body = standing(4.0).astype(np.float64)
     times = np.arange(len(body)) / FPS
     angle = np.radians(degrees) * np.clip(np.minimum(times - 0.8, 3.2 - times) / 0.6, 0, 1)
-    trunk = [index for name, index in J.items() if not any(part in name for part in ("hip", "knee", "ankle", "foot", "pelvis"))]
+    trunk = [
+        index
+        for name, index in J.items()
+        if not any(part in name for part in ("hip", "knee", "ankle", "foot", "pelvis"))
+    ]
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     relative = body[:, trunk] - body[:, :1]
     y, z = relative[..., 1].copy(), relative[..., 2].copy()

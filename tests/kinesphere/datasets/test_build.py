@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.kinesphere.datasets.bodies import raised, standing, walking, write_bvh
 
 from kinesphere.datasets import splits
 from kinesphere.datasets.build import build
@@ -21,13 +20,16 @@ from kinesphere.datasets.sources import without_rest_pose
 from kinesphere.datasets.windows import cut, fit, resample
 from kinesphere.errors import InputError
 from kinesphere.representations import hml263
+from tests.kinesphere.datasets.bodies import raised, standing, walking, write_bvh
 
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     folder = tmp_path / "raw" / "bandai-namco" / "dataset-2" / "data"
     folder.mkdir(parents=True)
-    write_bvh(folder / "dataset-2_wave-left-hand_normal_001.bvh", raised(standing(5.0), "left", 0.5, 4.5, waves=1.5))
+    write_bvh(
+        folder / "dataset-2_wave-left-hand_normal_001.bvh", raised(standing(5.0), "left", 0.5, 4.5, waves=1.5)
+    )
     write_bvh(folder / "dataset-2_walk-turn-right_elderly_002.bvh", walking(5.0, 1.0, turn=-90))
     write_bvh(folder / "dataset-2_walk_normal_003.bvh", walking(13.0, 1.0))
     (folder / "dataset-2_run_normal_004.bvh").write_text("HIERARCHY\nno motion here\n")
@@ -83,7 +85,10 @@ def test_nothing_to_build_from_is_said(tmp_path: Path) -> None:
 def test_splits_are_by_recording_and_every_large_kind_is_in_each() -> None:
     pairs = [(f"take{i}", "walk") for i in range(100)] + [(f"rare{i}", "kick") for i in range(3)]
     dealt = splits.assign(pairs + pairs[::-1])
-    counts = {split: sum(value == split for name, value in dealt.items() if name.startswith("take")) for split in splits.SHARES}
+    counts = {
+        split: sum(value == split for name, value in dealt.items() if name.startswith("take"))
+        for split in splits.SHARES
+    }
     assert counts == {"train": 80, "val": 5, "test": 15}
     assert {dealt[f"rare{i}"] for i in range(3)} == {"train"}
     more = splits.assign([*pairs, ("other", "dance")])
@@ -138,7 +143,9 @@ def test_a_rest_pose_in_front_is_dropped_and_movement_is_not() -> None:
 
 
 def test_joined_gestures_are_read_in_order_without_a_leap() -> None:
-    joined = join(raised(standing(3.0), "left", 0.5, 2.5), mirror_turned(raised(standing(3.0), "right", 0.5, 2.5)))
+    joined = join(
+        raised(standing(3.0), "left", 0.5, 2.5), mirror_turned(raised(standing(3.0), "right", 0.5, 2.5))
+    )
     assert [event.side for event in read(joined).beats] == ["left", "right"]
     assert float(np.linalg.norm(np.diff(joined, axis=0), axis=-1).max()) < 0.3
     with pytest.raises(InputError, match="rest"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.kinesphere.datasets.bodies import raised, standing, walking
 
 from kinesphere.datasets import labels
 from kinesphere.datasets.build import mirror
 from kinesphere.datasets.captions import captions
 from kinesphere.datasets.grammar import HE, conjugate, render, swap_sides
 from kinesphere.datasets.reading import read
+from tests.kinesphere.datasets.bodies import raised, standing, walking
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,11 @@ from kinesphere.datasets.reading import read
      ("carry", "carries", "carrying"), ("stay", "stays", "staying"), ("lie", "lies", "lying"), ("bow", "bows", "bowing")],
 )  # fmt: skip
 def test_verbs(verb: str, third: str, gerund: str) -> None:
-    assert (conjugate(verb, "third"), conjugate(verb, "gerund"), conjugate(verb, "base")) == (third, gerund, verb)
+    assert (conjugate(verb, "third"), conjugate(verb, "gerund"), conjugate(verb, "base")) == (
+        third,
+        gerund,
+        verb,
+    )
 
 
 def test_templates_in_three_forms() -> None:
@@ -65,7 +69,9 @@ def test_a_label_that_the_joints_contradict_is_not_repeated() -> None:
 
 
 def test_written_sentences_come_first() -> None:
-    found = captions(labels.Label(), read(walking(4.0)), ["a man walks to the shop."], mirrored=False, seed="c")
+    found = captions(
+        labels.Label(), read(walking(4.0)), ["a man walks to the shop."], mirrored=False, seed="c"
+    )
     assert (found[0].text.lower(), found[0].kind) == ("a man walks to the shop.", "humanml3d")
 
 

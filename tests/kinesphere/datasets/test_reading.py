@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.kinesphere.datasets.bodies import bowing, jumping, raised, standing, walking
 
 from kinesphere.datasets.build import mirror
 from kinesphere.datasets.events import find_events
 from kinesphere.datasets.reading import read
+from tests.kinesphere.datasets.bodies import bowing, jumping, raised, standing, walking
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -39,7 +39,12 @@ def test_the_order_of_two_gestures_is_kept() -> None:
 
 @pytest.mark.parametrize(
     ("speed", "sideways", "way", "side"),
-    [(1.2, 0.0, "forward", ""), (-0.8, 0.0, "backward", ""), (0.0, 0.7, "sideways", "left"), (0.0, -0.7, "sideways", "right")],
+    [
+        (1.2, 0.0, "forward", ""),
+        (-0.8, 0.0, "backward", ""),
+        (0.0, 0.7, "sideways", "left"),
+        (0.0, -0.7, "sideways", "right"),
+    ],
 )
 def test_direction_of_travel(speed: float, sideways: float, way: str, side: str) -> None:
     events = find_events(walking(4.0, speed, sideways=sideways))
@@ -69,7 +74,12 @@ def test_jump_bow_and_stillness() -> None:
 
 
 @pytest.mark.parametrize(
-    "motion", [raised(standing(4.0), "left", 1.0, 3.0, waves=1.6), walking(4.0, 1.0, turn=90), walking(4.0, 0.0, sideways=0.7)]
+    "motion",
+    [
+        raised(standing(4.0), "left", 1.0, 3.0, waves=1.6),
+        walking(4.0, 1.0, turn=90),
+        walking(4.0, 0.0, sideways=0.7),
+    ],
 )
 def test_the_mirrored_movement_reads_with_sides_swapped(motion: np.ndarray) -> None:
     def sides(reading: object) -> list[str]:
@@ -87,7 +97,9 @@ def test_bandai_namcos_own_labels_agree_with_the_reading(shared_data: object) ->
 
     from kinesphere.datasets import sources
 
-    takes = [take for take in sources.enumerate_takes([Path(str(shared_data))]) if take.source == "bandai-namco"]
+    takes = [
+        take for take in sources.enumerate_takes([Path(str(shared_data))]) if take.source == "bandai-namco"
+    ]
     wanted = {"wave-left-hand": ("wave", "left"), "wave-right-hand": ("wave", "right"), "raise-up-left-hand": ("raise", "left"),
               "raise-up-right-hand": ("raise", "right"), "walk-turn-left": ("turn", "left"), "walk-turn-right": ("turn", "right")}  # fmt: skip
     right = wrong = 0
@@ -98,7 +110,9 @@ def test_bandai_namcos_own_labels_agree_with_the_reading(shared_data: object) ->
             if kind == "turn":
                 found = {event.side for event in find_events(sources.load(take)) if event.kind == "turn"}
             else:
-                found = {event.side for event in find_events(sources.load(take)) if event.kind in ("wave", "raise")}
+                found = {
+                    event.side for event in find_events(sources.load(take)) if event.kind in ("wave", "raise")
+                }
             right, wrong = right + (found == {side}), wrong + (found != {side})
     assert right + wrong > 60
     assert wrong / (right + wrong) < 0.03
