@@ -20,6 +20,9 @@ from kinesphere.formats.hierarchy import Float
 
 INCH: Final = 0.0254
 FPS: Final = 120.0  # the format does not say; CMU recorded at 120
+# Real skeletons are 10 KB; a minute of motion is 4 MB. Words in memory take fifty times their bytes.
+_MAX_ASF_BYTES: Final = 2**20
+_MAX_AMC_BYTES: Final = 64 * 2**20
 _DOFS: Final = ("tx", "ty", "tz", "rx", "ry", "rz", "l")
 
 
@@ -68,8 +71,8 @@ def read_skeleton(path: Path) -> AcclaimSkeleton:
 
 def parse_skeleton(data: bytes) -> AcclaimSkeleton:
     """Parse the bytes of an .asf. Raises FormatError naming what is wrong."""
-    if len(data) > 4 * 2**20:
-        raise FormatError("asf", "is larger than 4 MiB")
+    if len(data) > _MAX_ASF_BYTES:
+        raise FormatError("asf", f"is larger than {_MAX_ASF_BYTES} bytes")
     sections: dict[str, list[list[str]]] = {}
     current: list[list[str]] = []
     for line in data.decode("latin-1").splitlines():
@@ -183,7 +186,9 @@ def _turned(angles: Float, axis: Float, degrees: bool) -> Float:
 
 
 def _frame_tokens(data: bytes) -> list[bytes]:
-    lines = data.splitlines() if data.count(b"\n") < 64 * limits.MAX_FRAMES else []
+    if len(data) > _MAX_AMC_BYTES:
+        raise FormatError("amc", f"is larger than {_MAX_AMC_BYTES} bytes")
+    lines = data.splitlines()
     body = 0
     while body < len(lines) and (not lines[body].strip() or lines[body].lstrip()[:1] in (b"#", b":")):
         body += 1

@@ -21,7 +21,7 @@ from kinesphere.formats.landmarks import Landmarks
 from kinesphere.motion import MAX_FPS, MIN_FPS
 
 WIDTH: Final = 44
-_MAX_BYTES: Final = 64 * 2**20
+_MAX_BYTES: Final = 16 * 2**20
 # name, parent, attachment point in the parent's frame (metres), numbers of its rotation (0 none, 1 hinge, 4 quaternion)
 _JOINTS: Final = (
     ("chest", "root", (0.0, 0.236151, 0.0), 4),

@@ -7,7 +7,7 @@ from typing import Final
 
 from kinesphere.errors import FormatError
 
-MAX_FILE_BYTES: Final = 512 * 2**20
+MAX_FILE_BYTES: Final = 256 * 2**20
 MAX_FRAMES: Final = 1_000_000
 # Numbers in one file, e.g. frames x channels of a BVH: 64 M float64 are 512 MB.
 MAX_VALUES: Final = 64_000_000

@@ -91,7 +91,7 @@ def test_random_bytes_are_refused(name: str, data: bytes) -> None:
     assert not fuzz.one_input(name, data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(NAMES), text=st.text(max_size=500), at=st.floats(0, 1))
 def test_text_in_the_middle_of_a_file_never_escapes(name: str, text: str, at: float) -> None:
     seed = SEEDS[name]
@@ -103,16 +103,19 @@ def test_text_in_the_middle_of_a_file_never_escapes(name: str, text: str, at: fl
     ("name", "data"),
     [
         ("bvh", SEEDS["bvh"].replace(b"Frames: 3", b"Frames: 1000000000")),
-        ("bvh", b"HIERARCHY\n" + b"ROOT a { " * 500_000),
-        ("bvh", b"HIERARCHY\n" + b"{" * 20_000_000),
-        ("asf", b":root\n:bonedata\n:hierarchy\n" + b"a b\n" * 900_000),
-        ("amc", b"1\n" * 5_000_000),
-        ("deepmimic", b"[" * 20_000_000),
-        ("deepmimic", b'{"Frames": [' + b"[]," * 5_000_000 + b"[]]}"),
-        ("csv", b"time," * 10_000_000),
-        ("glb", b"glTF" + bytes([2, 0, 0, 0]) + b"\xff" * 10_000_000),
-        ("npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b"(" * 10_000_000),
-        ("npz", b"PK\x05\x06" * 4_000_000),
+        ("bvh", b"HIERARCHY\n" + b"ROOT a { " * 100_000),
+        ("bvh", b"HIERARCHY\n" + b"{" * 4_000_000),
+        ("asf", b":root\n:bonedata\n:hierarchy\n" + b"a b\n" * 200_000),
+        ("asf", b":root\n:bonedata\n:hierarchy\n" + b"a b\n" * 5_000_000),
+        ("amc", b"1\n" * 500_000),
+        ("amc", bytes(70 * 2**20)),
+        ("deepmimic", b"[" * 4_000_000),
+        ("deepmimic", b'{"Frames": [' + b"[]," * 300_000 + b"[]]}"),
+        ("deepmimic", b" " * (17 * 2**20)),
+        ("csv", b"time," * 2_000_000),
+        ("glb", b"glTF" + bytes([2, 0, 0, 0]) + b"\xff" * 4_000_000),
+        ("npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + b"(" * 4_000_000),
+        ("npz", b"PK\x05\x06" * 1_000_000),
     ],
 )
 def test_large_hostile_inputs_are_refused_in_bounded_time_and_memory(name: str, data: bytes) -> None:
@@ -121,5 +124,5 @@ def test_large_hostile_inputs_are_refused_in_bounded_time_and_memory(name: str, 
     assert not fuzz.one_input(name, data)
     spent, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert spent < 20
-    assert peak < 40 * len(data) + 64 * 2**20
+    assert spent < 20  # measuring memory slows everything down severalfold
+    assert peak < 64 * len(data) + 16 * 2**20
