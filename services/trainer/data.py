@@ -39,6 +39,17 @@ class TextFeatures:
             self._compute(flat_file, starts_file)
         self.flat: NDArray[np.float16] = np.load(flat_file)
         self.starts: NDArray[np.int64] = np.load(starts_file)
+        self._encoder: TextEncoder | None = None
+
+    def features(self, text: str) -> NDArray[np.floating]:
+        """Token features [L,384] of a caption; one that is not of the dataset is computed now."""
+        at = self.index.get(text)
+        if at is not None:
+            return self.flat[self.starts[at] : self.starts[at + 1]]
+        if self._encoder is None:
+            self._encoder = TextEncoder()
+        features, mask = self._encoder.encode([text], max_tokens=MAX_TOKENS)
+        return np.asarray(features[0][mask[0]])
 
     def _compute(self, flat_file: Path, starts_file: Path) -> None:
         encoder, texts = TextEncoder(), list(self.index)
@@ -55,15 +66,19 @@ class TextFeatures:
 
     def batch(self, texts: list[str]) -> TextBatch:
         """Features [B,L,384], mask [B,L] and their masked mean, unit length [B,384]."""
-        rows = [self.flat[self.starts[i] : self.starts[i + 1]] for i in (self.index[t] for t in texts)]
-        longest = max(len(r) for r in rows)
-        features = np.zeros((len(rows), longest, 384), np.float32)
-        mask = np.zeros((len(rows), longest), np.float32)
-        for i, row in enumerate(rows):
-            features[i, : len(row)], mask[i, : len(row)] = row, 1.0
-        pooled = (features * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
-        pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
-        return TextBatch(torch.from_numpy(features), torch.from_numpy(mask), torch.from_numpy(pooled))
+        return pad_features([self.features(text) for text in texts])
+
+
+def pad_features(rows: list[NDArray[np.floating]]) -> TextBatch:
+    """Captions' token features [L,384], padded to the longest."""
+    longest = max(len(r) for r in rows)
+    features = np.zeros((len(rows), longest, 384), np.float32)
+    mask = np.zeros((len(rows), longest), np.float32)
+    for i, row in enumerate(rows):
+        features[i, : len(row)], mask[i, : len(row)] = row, 1.0
+    pooled = (features * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    return TextBatch(torch.from_numpy(features), torch.from_numpy(mask), torch.from_numpy(pooled))
 
 
 class MotionData:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from torch.nn import functional as F
 
 from kinesphere import motion_language as words
 from kinesphere.datasets.clips import Clip
-from services.trainer.data import MotionData, TextFeatures
+from services.trainer.chaining import chain_captions, chain_readings
+from services.trainer.data import MotionData, TextFeatures, pad_features
 from services.trainer.language_models import build_qwen3, load_smollm2, save_planner
 from services.trainer.loop import TrainingStage
 from services.trainer.networks.planner import PlannerNetwork
@@ -30,9 +32,10 @@ from services.trainer.trained import RUNS, trained_tokenizer
 
 _OPTIONS = {
     "base", "tokenizer", "text_vocabulary", "caption_share", "drop_text", "drop_prefix", "no_thinking", "length_share",
-    "name",
+    "chain_share", "name",
 }  # fmt: skip
 OFFSETS = (0, 8)
+CHAIN_BLOCKS = 7  # a clip of a chain lasts 5.6 s at most: several actions in one are not joined to others
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Sample:
     ids: list[int]
     learn: list[bool]
     slots: list[int]
-    text: str | None = None
+    text: NDArray[np.floating] | None = None
     motion: CodedClip | None = None
 
 
@@ -90,6 +93,7 @@ class SFTStage(TrainingStage):
             id(c): self._code(self.train, c) for c in track(self.train.clips, description="coding clips")
         }
         self.coded |= {id(c): self._code(self.val, c) for c in self.val.clips}
+        self.short = [c for c in self.train.clips if self._short(c)]
 
     def _code(self, data: MotionData, clip: Clip) -> CodedClip:
         motion = torch.from_numpy(data.motion(clip))[None]
@@ -106,6 +110,9 @@ class SFTStage(TrainingStage):
             fine = self.motion_tokenizer.detail_features(motion)[0]
         return CodedClip(semantic, detail, coarse.half(), fine.half())
 
+    def _short(self, clip: Clip) -> bool:
+        return clip.source != "composite" and len(self.coded[id(clip)].semantic[0]) <= CHAIN_BLOCKS
+
     def sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
         """One training sequence of a clip."""
         options, w, coded = self.recipe.options, self.words, self.coded[id(clip)]
@@ -121,22 +128,25 @@ class SFTStage(TrainingStage):
                 None,
                 coded,
             )
+        version = int(rng.integers(len(OFFSETS)))
+        semantic, detail, reading = coded.semantic[version], coded.detail[version], clip.reading
+        if clip.split == "train" and self._short(clip) and rng.random() < options.get("chain_share", 0.0):
+            after = self.short[rng.integers(len(self.short))]
+            caption = chain_captions(caption, after.captions[rng.integers(len(after.captions))].text, rng)
+            reading = chain_readings(reading, after.reading)
+            semantic = semantic + self.coded[id(after)].semantic[version]
+            detail = detail + self.coded[id(after)].detail[version]
         use_prefix = self.texts is not None and rng.random() >= options.get("drop_prefix", 0.1)
         use_text = not use_prefix or rng.random() >= options.get("drop_text", 0.2)
-        slots = 0
-        if use_prefix:
-            assert self.texts is not None
-            row = self.texts.index[caption]
-            slots = int(self.texts.starts[row + 1] - self.texts.starts[row])
-        version = int(rng.integers(len(OFFSETS)))
-        semantic, detail = coded.semantic[version], coded.detail[version]
+        features = self.texts.features(caption) if use_prefix and self.texts is not None else None
+        slots = 0 if features is None else len(features)
         head = [w.bos, w.t2m, *[w.pad] * slots, *(w.encode(caption) if use_text else [])]
         if rng.random() < options.get("length_share", 0.6):
             head += [w.length, w.lengths[min(len(semantic), words.MAX_BLOCKS) - 1]]
-        plan = [] if rng.random() < options.get("no_thinking", 0.15) else w.encode(clip.reading)
+        plan = [] if rng.random() < options.get("no_thinking", 0.15) else w.encode(reading)
         target = [w.think, *plan, w.think_end, w.answer, *w.blocks(semantic, detail), w.answer_end, w.eos]
         learn = [False] * len(head) + [bool(plan)] + [True] * (len(target) - 1)
-        return Sample(head + target, learn, list(range(2, 2 + slots)), caption if use_prefix else None, None)
+        return Sample(head + target, learn, list(range(2, 2 + slots)), features, None)
 
     def collate(self, samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
         """Right-padded embeds [B,S,D], mask [B,S] and labels [B,S] (-100 where nothing is learned)."""
@@ -151,8 +161,8 @@ class SFTStage(TrainingStage):
             labels[row, :length] = torch.where(torch.tensor(sample.learn), ids[row, :length], -100)
         embeds = self.network.embed(ids.to(self.device)).clone()
         told = [row for row, s in enumerate(samples) if s.text is not None]
-        if told and self.network.prefix is not None and self.texts is not None:
-            text = self.texts.batch([cast(str, samples[row].text) for row in told])
+        if told and self.network.prefix is not None:
+            text = pad_features([cast(NDArray[np.floating], samples[row].text) for row in told])
             projected = self.network.prefix(text.features.to(self.device))
             for i, row in enumerate(told):
                 slots = samples[row].slots

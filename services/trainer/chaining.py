@@ -1,0 +1,48 @@
+"""Two clips said one after the other: how the planner meets more sequences of actions than were recorded.
+
+Only the words and the tokens are joined. That the body comes smoothly from one to the next is the decoder's work, which
+sees the frames before.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+
+_SUBJECT: Final = re.compile(
+    r"^(?:the |a |an |some)?(?:\w+ )??(?:person|man|woman|figure|human|body|one|subject|individual|he|she|they|guy)\s+"
+    r"(?=(?:is |are )?\w+(?:s|es|ing)\b)",
+    re.IGNORECASE,
+)
+
+
+def chain_captions(first: str, second: str, rng: np.random.Generator) -> str:
+    """One caption for ``first`` and then ``second``; the second's subject is left out or becomes a pronoun."""
+    first, second = first.strip().rstrip("."), second.strip().rstrip(".")
+    subject = _SUBJECT.match(second)
+    if subject:
+        second = second[subject.end() :]
+        if second.startswith(("is ", "are ")):
+            second = second.split(" ", 1)[1] if rng.random() < 0.3 else f"they {second}"
+        elif rng.random() < 0.3:
+            second = f"{('he', 'she', 'the person')[rng.integers(3)]} {second}"
+    else:
+        second = _lower(second)
+    if rng.random() < 0.2:
+        return f"first {_lower(first)}, {('then', 'afterwards', 'after that')[rng.integers(3)]} {second}"
+    return (
+        first
+        + (", then ", " and then ", ", and after that ", ". Then ", ", afterwards ")[rng.integers(5)]
+        + second
+    )
+
+
+def chain_readings(first: str, second: str) -> str:
+    """The reading of the one, then that of the other."""
+    return f"{first.strip().rstrip('.')}. Then {_lower(second.strip())}"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,25 @@
+"""Two captions as one sentence: what was said of each stays, in order."""
+
+import numpy as np
+import pytest
+
+from services.trainer.chaining import chain_captions, chain_readings
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_both_actions_are_said_in_order(seed: int) -> None:
+    said = chain_captions(
+        "A person walks forward.", "a tired man waves with the left hand", np.random.default_rng(seed)
+    )
+    assert said.lower().index("walks forward") < said.index("waves with the left hand")
+    assert "man" not in said.split("walks forward")[1]
+
+
+@pytest.mark.parametrize("second", ["Raise the right arm.", "to the left he goes", "human"])
+def test_a_caption_without_a_plain_subject_is_kept_whole(second: str) -> None:
+    said = chain_captions("he bows", second, np.random.default_rng(0))
+    assert said.endswith(second[0].lower() + second[1:].rstrip("."))
+
+
+def test_the_reading_follows_the_same_order() -> None:
+    assert chain_readings("Walk forward 2 m.", "Stand and bow.") == "Walk forward 2 m. Then stand and bow."
