@@ -1,4 +1,4 @@
-"""``kinesphere data build`` and ``kinesphere data stats``."""
+"""``kinesphere data build``, ``data check`` and ``data stats``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUT_OPTION = click.option(
 
 @click.group(short_help="Build the training data set, or say what is in it.")
 def data() -> None:
-    """Build the training data set, or say what is in it."""
+    """Build the training data set, check the files it is made from, or say what is in it."""
 
 
 @data.command(short_help="Turn motion archives into clips with captions.")
@@ -79,6 +79,58 @@ def build(
         lines,
         as_json=as_json,
     )  # fmt: skip
+
+
+@data.command(short_help="Read and measure every motion file, or say why not.")
+@click.argument("raw", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes [one for each core].")
+@json_option
+def check(raw: tuple[Path, ...], workers: int | None, as_json: bool) -> None:
+    """Read every file under the folders RAW and measure what a reader can get wrong.
+
+    By rig: frame rates, limb lengths and how far they stretch, the floor under the feet, the height of the head, the
+    share of frames whose toes point ahead (near 0 where left and right are swapped). Then the files that are refused.
+    """
+    from dataclasses import asdict
+
+    from kinesphere.datasets import check as checking
+
+    paths = checking.files_under(raw)
+    with progress("Reading files", float(len(paths)), as_json=as_json) as advance:
+        found = checking.check_files(
+            paths,
+            workers=workers or len(os.sched_getaffinity(0)),
+            progress=lambda done, total: advance(done),
+        )
+    refused = [(file.path, file.reason) for file in found if file.measures is None]
+    header = (
+        "rig",
+        "files",
+        "hours",
+        "fps",
+        "leg m",
+        "arm m",
+        "stretch m",
+        "floor m",
+        "head m",
+        "toes ahead",
+    )
+    lines = [
+        *table(header, checking.rows(found)),
+        "",
+        f"{len(found) - len(refused)} files read, {len(refused)} not:",
+        *(f"  {path}: {reason}" for path, reason in refused),
+    ]
+    emit(
+        {
+            "read": [
+                {"path": file.path, **asdict(file.measures)} for file in found if file.measures is not None
+            ],
+            "refused": [{"path": path, "reason": reason} for path, reason in refused],
+        },
+        lines,
+        as_json=as_json,
+    )
 
 
 @data.command(short_help="Say what the data set holds.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections import Counter, defaultdict
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from kinesphere.datasets import sources, splits
 from kinesphere.datasets.captions import captions
+from kinesphere.datasets.check import not_taken
 from kinesphere.datasets.clips import Clip
 from kinesphere.datasets.composites import compose, join
 from kinesphere.datasets.events import find_events
@@ -33,7 +35,7 @@ from kinesphere.skeleton import MIRROR, FloatArray
 
 Progress = Callable[[int, int], None]
 # Modules that do not decide what a take becomes: changes elsewhere make its cached clips stale.
-_OUTSIDE: Final = ("report.py", "build.py", "clips.py", "splits.py", "composites.py")
+_OUTSIDE: Final = ("report.py", "build.py", "clips.py", "splits.py", "composites.py", "check.py")
 _PARTS: Final = (
     "root_yaw_velocity", "root_velocity", "root_height", "joint_positions", "joint_rotations", "joint_velocities", "contacts",
 )  # fmt: skip
@@ -63,7 +65,9 @@ def build(
     """
     if not 0 < fraction <= 1:
         raise InputError("fraction", f"{fraction} is outside 0 to 1")
-    takes = sources.enumerate_takes(sources.unpack(raw, out / ".cache" / "archives"))
+    roots = sources.unpack(raw, out / ".cache" / "archives")
+    takes = sources.enumerate_takes(roots)
+    others = not_taken(roots, {take.path for take in takes})
     dealt = splits.assign((take.group, take.kind) for take in takes)
     takes += compose(takes, dealt)
     best: dict[str, int] = {}
@@ -82,7 +86,9 @@ def build(
         jobs.append((take, split, cache / _key(take, split)))
     reused = sum(_finished(stem) for _, _, stem in jobs)
     _run([job for job in jobs if not _finished(job[2])], workers, reused, len(jobs), progress)
-    return _assemble([stem for _, _, stem in jobs], out, reused)
+    result = _assemble([stem for _, _, stem in jobs], out, reused)
+    (out / "others.json").write_text(json.dumps(others, indent=1))
+    return result
 
 
 def _run(
@@ -124,6 +130,7 @@ def process_take(take: Take, split: Split, stem: Path) -> None:
     if len(positions) >= 8:
         events = find_events(positions, FPS, gait=take.label.gait)
         more = split == "train" and take.source not in ("reactidle", "composite")
+        take = replace(take, written=_timed(take.written, len(positions) / FPS))
         described = sorted({(round(words.start * FPS), round(words.end * FPS)) for words in take.written})
         for number, (start, stop) in enumerate(cut(len(positions), events, more=more, described=described)):
             for mirrored in (False, True) if take.mirror else (take.id.rpartition("/")[2].startswith("M"),):
@@ -177,6 +184,11 @@ def _clip(
 def mirror(positions: NDArray[np.float32]) -> FloatArray:
     """[T,22,3] seen in a mirror: left and right joints change places."""
     return np.ascontiguousarray(positions[:, list(MIRROR)] * np.array([-1, 1, 1], dtype=np.float32))
+
+
+def _timed(written: tuple[Written, ...], length: float) -> tuple[Written, ...]:
+    """Sentences about the whole take (their end is infinite) end where it does, after ``length`` seconds."""
+    return tuple(replace(words, end=length) if words.end == math.inf else words for words in written)
 
 
 def _written(written: tuple[Written, ...], start: float, stop: float, mirrored: bool) -> list[str]:

@@ -15,11 +15,12 @@ import numpy as np
 
 from kinesphere.datasets.clips import Clip, ClipDataset
 
+_MOST_OTHERS: Final = 200  # rows of the page
 _WORD: Final = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
 
 
 def summarise(data: ClipDataset) -> dict[str, Any]:
-    """Counts and hours by split, source and topic, caption statistics, refused files."""
+    """Counts and hours by split, source and topic, caption statistics, refused files, files that are no takes."""
     clips = data.clips
     texts = [caption.text for clip in clips for caption in clip.captions]
     words = Counter(word for text in texts for word in _WORD.findall(text.lower()))
@@ -31,8 +32,7 @@ def summarise(data: ClipDataset) -> dict[str, Any]:
         for word in _WORD.findall(caption.text.lower())
     }
     lengths = [len(_WORD.findall(text.lower())) for text in texts]
-    refused_file = data.path / "refused.json"
-    refused: list[list[str]] = json.loads(refused_file.read_text()) if refused_file.is_file() else []
+    refused, others = (_listed(data.path / name) for name in ("refused.json", "others.json"))
     return {
         "clips": len(clips),
         "takes": len({clip.take for clip in clips}),
@@ -55,7 +55,14 @@ def summarise(data: ClipDataset) -> dict[str, Any]:
         },
         "refused": refused,
         "refusals": dict(Counter(reason for _, reason in refused).most_common()),
+        "others": others,
     }
+
+
+def _listed(path: Path) -> list[list[str]]:
+    """Pairs of (what, reason); none where the data set was built without the list."""
+    pairs: list[list[str]] = json.loads(path.read_text()) if path.is_file() else []
+    return pairs
 
 
 _QUANTILES: Final = (("shortest", 0), ("median", 50), ("longest", 100))
@@ -163,7 +170,14 @@ def _page(data: ClipDataset, summary: dict[str, Any], picture: Path) -> str:
     parts += [
         "<h2>Refused, and why</h2>",
         _table(("file or window", "reason"), [(a, b) for a, b in summary["refused"]]),
+        "<h2>Other files of the archives</h2>",
+        _table(
+            ("file", "what it is, or why it is no take"),
+            [(a, b) for a, b in summary["others"][:_MOST_OTHERS]],
+        ),
     ]
+    if len(summary["others"]) > _MOST_OTHERS:
+        parts.append(f"<p>and {len(summary['others']) - _MOST_OTHERS} more (others.json)</p>")
     return "".join(parts)
 
 

@@ -2,13 +2,14 @@
 
 Known layouts, looked for under each given root: ``cmu/``, ``bandai-namco/``, ``deepmimic/``, ``reactidle/`` (or the
 ``.tar.xz`` archives of these), HumanML3D as published (``new_joint_vecs/``, ``texts/``, ``train.txt``) and KIT-ML as
-published (``new_joints/``, ``texts/``; 21 joints, 12.5 fps, millimetres).
+published (``new_joints/``, ``texts/``, ``train.txt``; 21 joints, 12.5 fps, millimetres).
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,15 +22,18 @@ from kinesphere.datasets import labels
 from kinesphere.datasets.labels import Label
 from kinesphere.datasets.splits import Split
 from kinesphere.datasets.windows import FPS, resample
-from kinesphere.errors import InputError
-from kinesphere.formats import load_positions
-from kinesphere.representations import hml263
+from kinesphere.errors import FormatError, InputError
+from kinesphere.formats import arrays, humanml3d, limits, load_positions
+from kinesphere.formats.hierarchy import Float
 from kinesphere.skeleton import FloatArray
 
 
 @dataclass(frozen=True)
 class Written:
-    """A sentence by a person about the seconds start to end of a take; mirrored: it speaks of the mirror image."""
+    """A sentence by a person about the seconds start to end of a take; an infinite end is that of the take.
+
+    mirrored: it speaks of the mirror image.
+    """
 
     start: float
     end: float
@@ -100,9 +104,11 @@ def enumerate_takes(roots: list[Path]) -> list[Take]:
 def load(take: Take) -> FloatArray:
     """Positions [T,22,3] at 20 fps, metres, Y up. Raises FormatError or InputError when the file is refused."""
     if take.source == "humanml3d":
-        return hml263.decode(np.load(take.path, allow_pickle=False))
+        return humanml3d.read_positions(take.path)
     if take.source == "kit":
-        return resample(_kit_joints(np.load(take.path, allow_pickle=False)), 12.5)
+        joints = arrays.parse_npy(limits.read_bytes(take.path))
+        limits.check_frames(len(joints), 63)
+        return resample(kit_joints(arrays.finite(joints, "npy", (None, 21, 3))), 12.5)
     motion = load_positions(take.path)
     # One file's header says 30 fps, but all of these were recorded at 120 (CMU) and the movement agrees.
     fps = 120.0 if take.path.parent.name == "bvh-daz" else motion.fps
@@ -248,23 +254,43 @@ def _published(root: Path) -> Iterator[Take]:
 
 
 def _sentences(path: Path) -> Iterator[Written]:
+    """Lines ``words#tagged words#start#end`` in seconds; 0 and 0 (or NaN) mean the whole clip."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         parts = line.split("#")
-        if len(parts) == 4:
-            try:
-                yield Written(float(parts[2]), float(parts[3]), parts[0].strip())
-            except ValueError:
-                continue
+        if len(parts) != 4 or not parts[0].strip():
+            continue
+        try:
+            start, end = float(parts[2]), float(parts[3])
+        except ValueError:
+            continue
+        if not (math.isfinite(start) and math.isfinite(end)) or end <= 0:
+            start, end = 0.0, math.inf
+        if start < end:
+            yield Written(start, end, parts[0].strip())
 
 
-# KIT-ML's 21 joints (Master Motor Map): for each SMPL joint the ones whose mean it is.
+# KIT-ML's 21 joints, those of the Master Motor Map (Terlemez et al. 2014): root, BP, BT, BLN, BUN, LS, LE, LW, RS, RE, RW,
+# LH, LK, LA, LMrot, LF, RH, RK, RA, RMrot, RF. For each SMPL joint the ones whose mean it is.
 _KIT: Final = (
-    (0,), (16,), (11,), (0, 1), (17,), (12,), (1,), (18,), (13,), (2,), (20,), (15,), (3,), (3, 8), (3, 5), (4,), (8,),
-    (5,), (9,), (6,), (10,), (7,),
+    (0,), (11,), (16,), (0, 1), (12,), (17,), (1,), (13,), (18,), (2,), (15,), (20,), (3,), (3, 5), (3, 8), (4,), (5,),
+    (8,), (6,), (9,), (7,), (10,),
 )  # fmt: skip
+_KIT_HIPS: Final = (11, 16)
+_KIT_ANKLES: Final = (13, 18)
+_KIT_TOES: Final = (15, 20)
 
 
-def _kit_joints(joints: FloatArray) -> FloatArray:
+def kit_joints(joints: Float) -> FloatArray:
+    """KIT-ML's joints [T,21,3] in millimetres -> SMPL's [T,22,3] in metres. Raises FormatError on other shapes.
+
+    The published joints are the original's seen in a mirror where a turn of the axes was written as their exchange; the
+    words are not. So it is asked on which side of the hips the toes point ahead, and a mirrored body is mirrored back.
+    """
     if joints.ndim != 3 or joints.shape[1:] != (21, 3):
-        raise InputError("joints", f"has shape {list(joints.shape)}, KIT-ML's is [T,21,3]")
+        raise FormatError("joints", f"has shape {list(joints.shape)}, KIT-ML's is [T,21,3]")
+    across = joints[:, _KIT_HIPS[0]] - joints[:, _KIT_HIPS[1]]
+    ahead = np.stack([-across[:, 2], across[:, 0]], axis=1)  # to the front of a body whose left is ``across``
+    toes = (joints[:, list(_KIT_TOES)] - joints[:, list(_KIT_ANKLES)]).mean(axis=1)[:, [0, 2]]
+    if float(np.median(np.sum(ahead * toes, axis=1))) < 0:
+        joints = joints * np.array([-1.0, 1.0, 1.0])
     return np.stack([joints[:, list(of)].mean(axis=1) for of in _KIT], axis=1).astype(np.float32) / 1000.0

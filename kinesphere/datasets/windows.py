@@ -82,7 +82,8 @@ def _run_out(positions: NDArray[np.float32], frames: int) -> NDArray[np.float32]
     fade = 0.1 * FPS  # frames
     velocity = (positions[-1] - positions[-3]) / 2
     along = fade * (1 - np.exp(-(np.arange(frames) + 1) / fade))
-    return (positions[-1] + along[:, None, None] * velocity).astype(np.float32)
+    ending: NDArray[np.float32] = (positions[-1] + along[:, None, None] * velocity).astype(np.float32)
+    return ending
 
 
 def resample(positions: NDArray[np.floating], fps: float) -> NDArray[np.float32]:
@@ -92,4 +93,7 @@ def resample(positions: NDArray[np.floating], fps: float) -> NDArray[np.float32]
     low = np.clip(np.floor(at).astype(int), 0, max(len(positions) - 2, 0))
     weight = (at - low).reshape(-1, *[1] * (positions.ndim - 1))
     high = np.minimum(low + 1, len(positions) - 1)
-    return (positions[low] * (1 - weight) + positions[high] * weight).astype(np.float32)
+    blended: NDArray[np.float32] = (positions[low] * (1 - weight) + positions[high] * weight).astype(
+        np.float32
+    )
+    return blended

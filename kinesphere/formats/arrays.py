@@ -110,7 +110,8 @@ def finite(array: NDArray[Any], field: str, shape: tuple[int | None, ...]) -> ND
         raise FormatError(field, f"has shape {list(array.shape)}, expected {wanted}")
     if array.dtype.kind not in "fiub":
         raise FormatError(field, "does not hold numbers")
-    values = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN are refused below
+        values = array.astype(np.float64)
     if not np.all(np.isfinite(values)):
         raise FormatError(field, "holds NaN or infinite values")
     if values.size and np.max(np.abs(values)) > limits.MAX_COORDINATE:
