@@ -1,7 +1,8 @@
 """Dynamic batching across callers: requests of equal shapes share one model call.
 
 The rules are Triton's: the oldest request waits at most ``max_delay`` for others; a batch leaves at once when it has
-``max_batch_size`` rows or a preferred size; order is kept among requests of one shape.
+``max_batch_size`` rows or a preferred size (the largest that the queue can fill); order is kept among requests of one
+shape. A batch that fails is run again request by request, so that a bad one fails alone.
 """
 
 from __future__ import annotations
@@ -107,12 +108,13 @@ class Batcher:
         if not self.config.batching:
             return True
         ready = sum(request.rows for request in self._queue if request.key == key)
-        return ready >= self.config.max_batch_size or ready in self.config.preferred
+        enough = self.config.preferred[:1] or (self.config.max_batch_size,)
+        return ready >= enough[0]
 
     def _take(self, key: Key) -> list[_Request]:
         taken: list[_Request] = []
         kept: list[_Request] = []
-        room = self.config.max_batch_size if self.config.batching else 0
+        room = self._room(key) if self.config.batching else 0
         while self._queue:
             request = self._queue.popleft()
             if request.answer.done():
@@ -129,6 +131,14 @@ class Batcher:
         self._queue.extendleft(reversed(kept))
         return taken
 
+    def _room(self, key: Key) -> int:
+        """Rows of the next batch: the largest preferred size that can be filled, else as many as fit."""
+        ready = sum(
+            request.rows for request in self._queue if request.key == key and not request.answer.done()
+        )
+        fitting = [size for size in self.config.preferred if size <= ready]
+        return fitting[-1] if fitting else self.config.max_batch_size
+
     async def _run(self, batch: list[_Request]) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -139,17 +149,27 @@ class Batcher:
         self._metrics.model_batch.labels(name).observe(total)
         try:
             outputs = await self._call(_joined(batch))
-            parts = self._split(batch, outputs, total)
+            parts: list[dict[str, Array]] | None = self._split(batch, outputs, total)
         except asyncio.CancelledError:
             _fail(batch, PreconditionError(f"{name} is unloaded"))
             raise
         except Exception as error:
-            _fail(batch, error)
-            return
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            parts = None
         finally:
             seconds = loop.time() - started
             self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
             self._metrics.model_seconds.labels(name).observe(seconds)
+        if parts is None:
+            try:
+                for request in batch:
+                    if not request.answer.done():
+                        await self._run([request])
+            finally:  # also when the model is unloaded half-way
+                _fail(batch, PreconditionError(f"{name} is unloaded"))
+            return
         for request, part in zip(batch, parts, strict=True):
             if not request.answer.done():
                 request.answer.set_result(part)

@@ -2,11 +2,17 @@
 
 Servicers are written plainly: ``async def`` for one answer, an async generator for a stream of answers; request
 streams are read with ``async for``. They raise; what leaves on the wire is decided in ``errors``.
+
+Towards gRPC every method is one that reads a stream, also those that take a single message (the wire is the same). gRPC
+would otherwise receive that message before any code of ours runs: a thousand refused callers would cost a thousand
+messages of memory, and a message that never ends would hold its memory without any deadline. So it is read here, after
+admission and within the deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,8 +22,8 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 
-from services.common import errors, validation
-from services.common.errors import DeadlineError, UnauthenticatedError
+from services.common import errors, logs, validation
+from services.common.errors import DeadlineError, DrainingError, InvalidRequestError, UnauthenticatedError
 from services.common.limits import Admission
 from services.common.metrics import Metrics
 from services.common.tracing import Tracing
@@ -30,6 +36,7 @@ if TYPE_CHECKING:  # generic only in the stubs
     Answer = Callable[[Any, Context], Awaitable[Any]]
 _HEALTH = "/grpc.health.v1.Health/"  # probes carry no token
 _ENTRY = "/grpc."  # health and reflection: never queued, never timed out
+_CUT_SECONDS = 1.0  # for calls that are cut off to send their status
 
 
 class Calls(grpc.aio.ServerInterceptor):
@@ -52,6 +59,29 @@ class Calls(grpc.aio.ServerInterceptor):
         self._max_deadline = max_deadline
         self._tokens = tuple(token.encode() for token in tokens)
         self._wrapped: dict[str, Handler] = {}
+        self._timers: set[asyncio.Timeout] = set()
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._cut = False
+
+    async def drain(self, seconds: float) -> None:
+        """Return when no call is in flight; those that still are after ``seconds`` end with UNAVAILABLE, DRAINING."""
+        if await self._wait_idle(seconds):
+            return
+        self._cut = True
+        log.warning("cutting calls off", calls=self._in_flight)
+        now = asyncio.get_running_loop().time()
+        for timer in self._timers:
+            if not timer.expired():
+                timer.reschedule(now)
+        await self._wait_idle(_CUT_SECONDS)
+
+    async def _wait_idle(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        return self._idle.is_set()
 
     async def intercept_service(
         self,
@@ -81,11 +111,15 @@ class Calls(grpc.aio.ServerInterceptor):
         parse: validation.Parse = handler.request_deserializer  # type: ignore[assignment]
         first_seconds = self._metrics.first_seconds.labels(method)
 
-        async def answer(request: Any, context: Context) -> Any:
+        async def answer(requests: Any, context: Context) -> Any:
+            request: Any
             if streams_in:
-                request = validation.checked(request, parse)
+                request = validation.checked(requests, parse)
             else:
-                request = validation.parsed(request, parse)
+                data = await context.read()
+                if data is grpc.aio.EOF:
+                    raise InvalidRequestError([("", "no message came")])
+                request = validation.parsed(data, parse)
             if not streams_out:
                 return await behavior(request, context)
             answers: AsyncIterator[Message] = behavior(request, context)
@@ -103,10 +137,17 @@ class Calls(grpc.aio.ServerInterceptor):
 
         admitted = not method.endswith("/Describe")  # costs nothing, and tells people why others wait
 
-        async def guarded(request: Any, context: Context) -> Any:
-            return await self._guard(method, admitted, answer, request, context)
+        async def guarded(requests: Any, context: Context) -> Any:
+            self._in_flight += 1
+            self._idle.clear()
+            try:
+                return await self._guard(method, admitted, answer, requests, context)
+            finally:
+                self._in_flight -= 1
+                if not self._in_flight:
+                    self._idle.set()
 
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        make = grpc.stream_stream_rpc_method_handler if streams_out else grpc.stream_unary_rpc_method_handler
         # Messages arrive as bytes: a refused call is never parsed, and one that cannot be parsed is a bad request.
         wrapped: Handler = make(
             guarded, request_deserializer=None, response_serializer=handler.response_serializer
@@ -118,13 +159,17 @@ class Calls(grpc.aio.ServerInterceptor):
         method: str,
         admitted: bool,
         answer: Answer,
-        request: Any,
+        requests: Any,
         context: Context,
     ) -> Any:
         started = time.perf_counter()
         code = "OK"
+        metadata = _metadata(context)
+        request_id = logs.bind_request_id(metadata)
+        trailing = ((logs.REQUEST_ID_KEY, request_id),)
+        context.set_trailing_metadata(trailing)
         try:
-            return await self._run(method, admitted, answer, request, context)
+            return await self._run(method, admitted, answer, requests, context, metadata)
         except asyncio.CancelledError:
             code = "CANCELLED"  # the client left, or its own deadline has passed
             raise
@@ -134,30 +179,42 @@ class Calls(grpc.aio.ServerInterceptor):
         except Exception as error:
             failure = errors.failure(error, method)
             code = failure.code.name
-            await context.abort(failure.code, failure.message, failure.trailing_metadata)
+            await context.abort(failure.code, failure.message, (*failure.trailing_metadata, *trailing))
         finally:
             seconds = time.perf_counter() - started
             self._metrics.calls.labels(method, code).inc()
             self._metrics.seconds.labels(method).observe(seconds)
-            log.debug("call", method=method, code=code, seconds=round(seconds, 6))
+            (log.info if admitted else log.debug)("call", method=method, code=code, seconds=round(seconds, 6))
 
-    async def _run(self, method: str, admitted: bool, answer: Answer, request: Any, context: Context) -> Any:
-        metadata = _metadata(context)
+    async def _run(
+        self,
+        method: str,
+        admitted: bool,
+        answer: Answer,
+        requests: Any,
+        context: Context,
+        metadata: Sequence[tuple[str, str | bytes]],
+    ) -> Any:
         with self._tracing.call(method, metadata):
             self._authenticate(metadata)
             limit = self._seconds_left(context)
             timer = asyncio.timeout(limit)
             try:
                 async with timer:
+                    self._timers.add(timer)
                     if not admitted:
-                        return await answer(request, context)
+                        return await answer(requests, context)
                     async with self._admission.slot() as waited:
                         self._metrics.queue_seconds.observe(waited)
-                        return await answer(request, context)
+                        return await answer(requests, context)
             except TimeoutError as error:
+                if timer.expired() and self._cut:
+                    raise DrainingError("the server has stopped", retry_after=_CUT_SECONDS) from error
                 if timer.expired():
                     raise DeadlineError(f"took longer than {limit:g} s") from error
                 raise  # something inside gave up on its own
+            finally:
+                self._timers.discard(timer)
 
     def _seconds_left(self, context: Context) -> float:
         left = context.time_remaining()

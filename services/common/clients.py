@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from services.common import tracing
+from services.common import logs, tracing
 from services.common.settings import MIB
 
 # UNAVAILABLE means that the call did not run (or the server drains), so that trying again is safe; gRPC itself stops
@@ -67,9 +67,11 @@ def open_channel(
 
 
 def metadata(token: str | None = None) -> tuple[tuple[str, str], ...]:
-    """What a call carries: the bearer token, and the current trace when there is one."""
+    """What a call carries: the bearer token, and the id and trace of the call that it is made for, if any."""
     authorization = (("authorization", f"Bearer {token}"),) if token else ()
-    return (*authorization, *tracing.outgoing())
+    request_id = logs.current_request_id()
+    identity = ((logs.REQUEST_ID_KEY, request_id),) if request_id else ()
+    return (*authorization, *identity, *tracing.outgoing())
 
 
 def time_left(context: grpc.aio.ServicerContext[Any, Any], cap: float) -> float:

@@ -78,6 +78,13 @@ class UpstreamError(ServiceError):
     reason = errors_pb2.ERROR_REASON_UPSTREAM_UNAVAILABLE
 
 
+class DrainingError(ServiceError):
+    """The server stops, and the call was not done in time."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = errors_pb2.ERROR_REASON_DRAINING
+
+
 class PreconditionError(ServiceError):
     """The server lacks what the call needs: a model, an index."""
 

@@ -1,12 +1,24 @@
-"""Structured logs on stderr: one JSON object a line, or coloured text for people."""
+"""Structured logs on stderr: one JSON object a line, or coloured text for people.
+
+Every line that is written while a call is served holds its ``request_id``: the one that the caller sent as metadata
+``x-request-id``, else a new one. The services behind are called with the same id (see ``clients.metadata``).
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import sys
-from typing import Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import structlog
+
+REQUEST_ID_KEY: Final = "x-request-id"
+_REQUEST_ID = re.compile(
+    r"[A-Za-z0-9._:-]{1,64}", re.ASCII
+)  # anything else could forge lines or fill the log
 
 # Without local variables: they hold requests and tokens.
 _EXCEPTIONS = structlog.processors.ExceptionRenderer(
@@ -45,3 +57,21 @@ def configure(level: str = "info", style: Literal["json", "console"] = "json", *
     for noisy in ("grpc", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(**fields)
+
+
+def bind_request_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:
+    """The id of the call that arrived with ``metadata``; on every line of the current task from now on."""
+    for key, value in metadata:
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            request_id = value
+            break
+    else:
+        request_id = secrets.token_hex(8)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return request_id
+
+
+def current_request_id() -> str | None:
+    """The id of the call that the current task serves; None outside of calls."""
+    found = structlog.contextvars.get_contextvars().get("request_id")
+    return found if isinstance(found, str) else None

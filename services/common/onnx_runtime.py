@@ -2,13 +2,17 @@
 
 Threads are counted, not guessed: each model call uses ``intra_op_thread_count`` threads (1 unless the model's
 configuration says more) that do not spin, and at most ``workers`` calls run at once. On a shared machine, one thread a
-call keeps its speed beside a busy neighbour; several threads of one call wait for the slowest.
+call keeps its speed beside a busy neighbour; several threads of one call wait for the slowest. With ``pin`` each worker
+is bound to one CPU of those that this process may use.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +24,7 @@ from services.common.errors import PreconditionError
 from services.common.metrics import Metrics
 from services.common.model_config import ModelConfig, ModelConfigError
 from services.common.runtime import Array, ModelDescription, ModelInputError, Tensors, like
+from services.common.settings import ServiceSettings
 
 _ONNX_TYPES = {
     "bool": "tensor(bool)",
@@ -41,13 +46,30 @@ class OnnxRuntime:
     """A ``ModelRuntime``. Models load on first use. Create and use it in one event loop; ``async with`` closes it."""
 
     def __init__(
-        self, repository: Path | str = "models", *, workers: int = 2, metrics: Metrics | None = None
+        self,
+        repository: Path | str = "models",
+        *,
+        workers: int = 2,
+        pin: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
         self.repository = Path(repository)
         self._metrics = metrics or Metrics()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="onnx")
+        self._pool = ThreadPoolExecutor(
+            workers, thread_name_prefix="onnx", initializer=_pinning() if pin else None
+        )
         self._models: dict[str, asyncio.Task[_Model]] = {}
         self._closed = False
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, metrics: Metrics) -> OnnxRuntime:
+        """The runtime that a service's settings ask for."""
+        return cls(
+            settings.models,
+            workers=settings.model_workers,
+            pin=settings.pin_model_threads,
+            metrics=metrics,
+        )
 
     async def __aenter__(self) -> OnnxRuntime:
         return self
@@ -109,6 +131,16 @@ class OnnxRuntime:
             return await loop.run_in_executor(self._pool, run, feed)
 
         return _Model(config, session, Batcher(config, call, self._metrics), sha256)
+
+
+def _pinning() -> Callable[[], None]:
+    """What each new worker runs first: it binds itself to the next CPU in turn."""
+    cpus = itertools.cycle(sorted(os.sched_getaffinity(0)))
+
+    def pin() -> None:
+        os.sched_setaffinity(0, {next(cpus)})  # 0: the calling thread
+
+    return pin
 
 
 def _open(config: ModelConfig) -> tuple[Any, str]:

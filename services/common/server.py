@@ -23,6 +23,8 @@ from services.common.metrics import Metrics, MetricsPage
 from services.common.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
+_ARRIVING_SECONDS = 0.05  # between gRPC's acceptance of a call and the start of its handler
+_LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Server:
         self._health = HealthServicer()
         self._page: MetricsPage | None = None
         self._stopping: asyncio.Task[None] | None = None
-        calls = Calls(
+        self._calls = Calls(
             admission=self.admission,
             metrics=self.metrics,
             tracing=self._traces,
@@ -63,7 +65,7 @@ class Server:
             max_deadline=settings.max_deadline,
             tokens=[token.get_secret_value() for token in settings.tokens],
         )
-        self._server = grpc.aio.server(interceptors=[calls], options=_options(settings))
+        self._server = grpc.aio.server(interceptors=[self._calls], options=_options(settings))
         for service in services:
             service.add(service.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -78,12 +80,12 @@ class Server:
     @property
     def address(self) -> str:
         """``host:port`` that a client on this machine dials."""
-        return f"{self.settings.host}:{self.port}"
+        return _address(self.settings.host, self.port)
 
     async def start(self) -> int:
         """Listen; gives the port. Raises RuntimeError when the address cannot be had."""
         settings = self.settings
-        address = f"{settings.host}:{settings.port}"
+        address = _address(settings.host, settings.port)
         try:
             if settings.tls_certificate is None:
                 self.port = self._server.add_insecure_port(address)
@@ -100,7 +102,10 @@ class Server:
         return self.port
 
     async def stop(self, grace: float | None = None) -> None:
-        """Drain: health says NOT_SERVING, new calls are refused, those in flight get ``grace`` seconds to end."""
+        """Drain: health says NOT_SERVING, new calls are refused, those in flight get ``grace`` seconds to end.
+
+        Those that do not end in time get UNAVAILABLE (DRAINING). Watches of health and reflection hold nothing up.
+        """
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop(grace))
         await asyncio.shield(self._stopping)
@@ -110,7 +115,13 @@ class Server:
         await self._health.enter_graceful_shutdown()
         if self.settings.drain_delay:
             await asyncio.sleep(self.settings.drain_delay)
-        await self._server.stop(self.settings.drain_seconds if grace is None else grace)
+        seconds = self.settings.drain_seconds if grace is None else grace
+        # GOAWAY first: clients look for another server at once. Calls that had just arrived still start.
+        refusing = asyncio.ensure_future(self._server.stop(seconds + _LAST_SECONDS))
+        await asyncio.sleep(_ARRIVING_SECONDS)
+        await self._calls.drain(seconds)
+        await self._server.stop(None)
+        await refusing
         if self._page:
             await asyncio.to_thread(self._page.close)
         self._traces.close()
@@ -178,6 +189,12 @@ def _options(settings: ServiceSettings) -> list[tuple[str, Any]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]
+
+
+def _address(host: str, port: int) -> str:
+    if host.startswith("unix:"):
+        return host
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 def _credentials(settings: ServiceSettings) -> grpc.ServerCredentials:

@@ -32,10 +32,13 @@ class ServiceSettings(BaseSettings):
     )
     models: Path = Field(Path("models"), description="model repository in Triton's layout")
     model_workers: int = Field(
-        default_factory=lambda: max(1, len(os.sched_getaffinity(0))),
+        default_factory=lambda: _cpus(),
         ge=1,
         le=256,
-        description="model calls that run at once; each has its own pinned thread",
+        description="model calls that run at once, each in a thread of its own",
+    )
+    pin_model_threads: bool = Field(
+        False, description="bind each of these threads to one CPU; for a machine that nobody else uses"
     )
 
     max_concurrency: int = Field(64, ge=1, le=100_000, description="calls that run at once")
@@ -104,6 +107,13 @@ class ServiceSettings(BaseSettings):
             sources.append(EnvSettingsSource(settings_cls, env_prefix=f"KINESPHERE_{cls.service.upper()}_"))
         sources.append(EnvSettingsSource(settings_cls, env_prefix="KINESPHERE_"))
         return tuple(sources)
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 def is_loopback(host: str) -> bool:

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def build(settings: TokenizerSettings, metrics: Metrics) -> AsyncIterator[Sequence[Service]]:
     """The service with its models loaded; a model or index that is missing only fails the calls that need it."""
-    async with OnnxRuntime(settings.models, workers=settings.model_workers, metrics=metrics) as runtime:
+    async with OnnxRuntime.of(settings, metrics) as runtime:
         for name in MODELS:
             try:
                 await runtime.load(name)

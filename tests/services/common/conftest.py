@@ -244,7 +244,12 @@ def linear_model() -> onnx.ModelProto:
 
 
 def config(
-    name: str, *, max_batch_size: int = 8, delay: int | None = 2000, parameters: dict[str, str] | None = None
+    name: str,
+    *,
+    max_batch_size: int = 8,
+    delay: int | None = 2000,
+    batching: str = "",
+    parameters: dict[str, str] | None = None,
 ) -> str:
     dims = "-1, 3" if max_batch_size else "-1, -1, 3"
     head = "" if max_batch_size else "-1, "
@@ -261,7 +266,7 @@ def config(
         instance_group [ {{ count: 1 kind: KIND_CPU }} ]
     """
     if delay is not None:
-        text += f"dynamic_batching {{ max_queue_delay_microseconds: {delay} }}\n"
+        text += f"dynamic_batching {{ max_queue_delay_microseconds: {delay} {batching} }}\n"
     for key, value in (parameters or {}).items():
         text += f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -140,13 +141,29 @@ async def test_drain_ends_calls_in_flight_and_refuses_new_ones(start: Any, refus
         await stopping
 
 
-async def test_drain_gives_up_after_its_time(start: Any) -> None:
+async def test_drain_gives_up_after_its_time(start: Any, refused: Refuse) -> None:
     running = await start(drain_seconds=0.2)
     call = running.planner.Generate(Generate(text="forever"))
-    await call.read()
+    await anext(aiter(call))
     async with asyncio.timeout(5):
         await running.server.stop()
-    assert await call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    error = await refused(call)
+    assert error.code == grpc.StatusCode.UNAVAILABLE
+    assert error.reason == "DRAINING"
+    assert error.retry_after > 0
+    assert running.servicer.left == 1
+
+
+async def test_watches_do_not_hold_up_the_drain(start: Any) -> None:
+    running = await start(drain_seconds=60)
+    watch = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+    reflection = reflection_pb2_grpc.ServerReflectionStub(running.channel).ServerReflectionInfo()
+    await reflection.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    await reflection.read()
+    async with asyncio.timeout(5):
+        await running.server.stop()
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def test_a_message_over_the_limit_is_refused(start: Any, refused: Refuse) -> None:
@@ -194,12 +211,75 @@ def _announce(port: int, length: int) -> bytes:
             + frame(0, 0, 1, b"\x00" + struct.pack(">I", length) + b"\x00" * 1000)
         )
         answer = b""
-        while b"larger than max" not in answer:
+        while b"larger than max" not in answer and b"took longer" not in answer:
             block = connection.recv(65536)
             if not block:
                 break
             answer += block
         return answer
+
+
+async def test_refused_and_waiting_callers_cost_no_memory() -> None:
+    """Their messages stay with them: 200 callers with 8 MiB each, of whom 1 runs and 8 wait."""
+    process, port = await _spawn(MAX_CONCURRENCY="1", MAX_QUEUE="8")
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub: Any = planner_pb2_grpc.PlannerServiceStub(channel)
+            call = stub.Generate(Generate(text="30"))
+            await call.read()
+            before = _resident(process.pid)
+            big = channel.unary_stream("/kinesphere.v1.PlannerService/Generate")
+            message = bytes(8 << 20)
+            calls = [big(message) for _ in range(200)]
+            codes = []
+            for one in calls[8:]:
+                codes.append(await one.code())
+            assert set(codes) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            # What is left is gRPC's flow control: a window for each stream.
+            assert _resident(process.pid) - before < 400 << 20
+            for one in (call, *calls):
+                one.cancel()
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def _resident(pid: int) -> int:
+    """Most memory that the process has held so far, in bytes."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line]
+    return int(line.split()[1]) * 1024
+
+
+async def test_a_message_that_does_not_end_has_a_deadline(start: Any) -> None:
+    running = await start(default_deadline=0.3)
+    answer = await asyncio.to_thread(_announce, running.server.port, 1_000_000)
+    assert b"took longer than 0.3 s" in answer
+    assert running.server.admission.running == 0
+
+
+async def test_a_call_without_a_message_is_a_bad_request(running: Any, refused: Refuse) -> None:
+    caption = running.channel.stream_unary("/kinesphere.v1.PlannerService/Caption")
+    error = await refused(caption(iter(())))
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.reason == "INVALID_INPUT"
+    assert "no message" in error.message
+
+
+async def test_a_call_has_an_id(running: Any, refused: Refuse) -> None:
+    async def told(sent: str | None, text: str = "walk") -> str:
+        metadata = [("x-request-id", sent)] if sent else None
+        call = running.planner.Generate(Generate(text=text), metadata=metadata)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            async for _ in call:
+                pass
+        (said,) = [value for key, value in await call.trailing_metadata() if key == "x-request-id"]
+        return str(said)
+
+    assert await told("my-request:1.2_3") == "my-request:1.2_3"
+    assert await told("mine", text="bad word") == "mine"
+    made = {await told(None), await told(None), await told("forged {}"), await told("x" * 65)}
+    assert len(made) == 4
+    assert all(len(one) == 16 for one in made)
 
 
 async def test_a_token_is_asked_for(start: Any, refused: Refuse) -> None:
@@ -325,10 +405,11 @@ async def test_a_process_drains_on_sigterm() -> None:
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub: Any = planner_pb2_grpc.PlannerServiceStub(channel)
-            call = stub.Generate(Generate(text="0.5"))
+            call = stub.Generate(Generate(text="0.5"), metadata=[("x-request-id", "drained-1")])
             await call.read()
             process.send_signal(signal.SIGTERM)
             assert (await call.read()).thought.text == "end"
+            assert await call.code() == grpc.StatusCode.OK
         output, logs = await process.communicate()
     finally:
         if process.returncode is None:
@@ -336,8 +417,10 @@ async def test_a_process_drains_on_sigterm() -> None:
     assert process.returncode == 0
     assert output == b"closed\n"
     events = [json.loads(line) for line in logs.splitlines()]
-    assert [event["event"] for event in events] == ["draining", "stopped"]
+    assert [event["event"] for event in events] == ["draining", "call", "stopped"]
     assert {event["service"] for event in events} == {"planner"}
+    assert events[1]["code"] == "OK"
+    assert events[1]["request_id"] == "drained-1"
 
 
 async def test_a_second_signal_ends_at_once() -> None:
@@ -359,8 +442,9 @@ async def test_a_second_signal_ends_at_once() -> None:
             process.kill()
 
 
-async def _spawn() -> tuple[asyncio.subprocess.Process, int]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KINESPHERE_PLANNER_PORT": "0"}
+async def _spawn(**options: str) -> tuple[asyncio.subprocess.Process, int]:
+    settings = {f"KINESPHERE_PLANNER_{name}": value for name, value in {"PORT": "0", **options}.items()}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", textwrap.dedent(SERVICE)),
         env=environment,

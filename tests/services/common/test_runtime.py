@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from services.common.errors import PreconditionError, QueueFullError
 from services.common.metrics import Metrics
@@ -116,7 +119,11 @@ async def test_a_lone_request_waits_no_longer_than_the_delay(repository: Add, op
 
 async def test_a_full_queue_refuses_at_once(repository: Add) -> None:
     metrics = Metrics()
-    models = repository(delay=0, max_batch_size=1, parameters={"max_queue_size": "4"})
+    models = repository(
+        delay=0,
+        max_batch_size=1,
+        batching="default_queue_policy { max_queue_size: 4 timeout_action: REJECT }",
+    )
     async with OnnxRuntime(models, workers=1, metrics=metrics) as runtime:
         await runtime.load("linear")
         hold = threading.Event()
@@ -136,6 +143,70 @@ async def test_a_full_queue_refuses_at_once(repository: Add) -> None:
         assert len(await asyncio.gather(*waiting)) == 5
         refused = metrics.registry.get_sample_value("kinesphere_model_refused_total", {"model": "linear"})
         assert refused == 1
+
+
+async def test_preferred_sizes_leave_without_waiting(repository: Add) -> None:
+    metrics = Metrics()
+    models = repository(delay=60_000_000, batching="preferred_batch_size: [ 2, 4 ]")
+    async with OnnxRuntime(models, workers=1, metrics=metrics) as runtime, asyncio.timeout(30):
+        await runtime.load("linear")
+        tasks = [asyncio.create_task(runtime.infer("linear", {"x": sample(1)})) for _ in range(7)]
+        await asyncio.gather(*tasks[:6])  # as 4 and 2: the seventh waits for a second one
+        assert batches(metrics) == (2, 6)
+        assert not tasks[6].done()
+        tasks.append(asyncio.create_task(runtime.infer("linear", {"x": sample(1)})))
+        await asyncio.gather(*tasks)
+        assert batches(metrics) == (3, 8)
+
+
+async def test_a_request_that_the_model_refuses_fails_alone(repository: Add, tmp_path: Path) -> None:
+    """Token indices out of range reach the kernel: only it knows how large the table is."""
+    models = repository("rows", config=ROWS)
+    onnx.save(rows_model(), models / "rows" / "1" / "model.onnx")
+    async with OnnxRuntime(models, workers=1) as runtime:
+        await runtime.load("rows")
+        wanted = [0, 2, 99, 1]
+        answers = await asyncio.gather(
+            *(runtime.infer("rows", {"index": np.array([[index]])}) for index in wanted),
+            return_exceptions=True,
+        )
+    assert isinstance(answers[2], Exception)
+    for index in (0, 1, 3):
+        np.testing.assert_array_equal(answers[index]["row"][0, 0], WEIGHTS[wanted[index]])
+
+
+ROWS = """max_batch_size: 8
+    input [ { name: "index" data_type: TYPE_INT64 dims: [ 1 ] } ]
+    output [ { name: "row" data_type: TYPE_FP32 dims: [ 1, 2 ] } ]
+    dynamic_batching { max_queue_delay_microseconds: 20000 }
+"""
+
+
+def rows_model() -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["w", "index"], ["row"])],
+        "rows",
+        [helper.make_tensor_value_info("index", TensorProto.INT64, ["batch", 1])],
+        [helper.make_tensor_value_info("row", TensorProto.FLOAT, ["batch", 1, 2])],
+        [numpy_helper.from_array(WEIGHTS, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux pins threads")
+async def test_pinned_workers_stay_on_one_cpu_each(repository: Add) -> None:
+    allowed = os.sched_getaffinity(0)
+    async with OnnxRuntime(repository(), workers=2, pin=True) as runtime:
+        barrier = threading.Barrier(2)
+
+        def where() -> frozenset[int]:
+            barrier.wait(10)
+            return frozenset(os.sched_getaffinity(0))
+
+        cpus = await asyncio.gather(*(asyncio.wrap_future(runtime._pool.submit(where)) for _ in range(2)))
+    assert all(len(cpu) == 1 for cpu in cpus)
+    assert len(set(cpus)) == min(2, len(allowed))
+    assert os.sched_getaffinity(0) == allowed
 
 
 async def test_requests_whose_callers_left_are_not_run(repository: Add) -> None:
@@ -206,7 +277,8 @@ CONFIG = """max_batch_size: 8
         (CONFIG.replace("-1, 3", "0, 3"), "dims"),
         (CONFIG.replace("8", "0") + "dynamic_batching { }", "needs max_batch_size"),
         (CONFIG + 'default_model_filename: "other.onnx"', "is missing"),
-        (CONFIG + 'parameters { key: "max_queue_size" value { string_value: "many" } }', "a number from 1"),
+        (CONFIG + 'parameters { key: "intra_op_thread_count" value { string_value: "many" } }', "from 1"),
+        (CONFIG + "dynamic_batching { preferred_batch_size: [ 4, 16 ] }", "preferred_batch_size"),
         (CONFIG + 'parameters { key: "package_file" value { string_value: "../x" } }', "PACKAGE/FILE"),
         (CONFIG + 'parameters { key: "package_file" value { string_value: "numpy/../x" } }', "PACKAGE/FILE"),
         (CONFIG + 'parameters { key: "package_file" value { string_value: "nowhere/x" } }', "not installed"),
