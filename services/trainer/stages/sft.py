@@ -28,6 +28,7 @@ from services.trainer.networks.planner import PlannerNetwork
 from services.trainer.planner_tokenizer import train_tokenizer
 from services.trainer.recipes import Recipe, check_options
 from services.trainer.stages.tokenizer import encode_clip
+from services.trainer.thoughts import rarity, thought_of
 from services.trainer.trained import RUNS, trained_tokenizer
 
 _OPTIONS = {
@@ -93,7 +94,13 @@ class SFTStage(TrainingStage):
             id(c): self._code(self.train, c) for c in track(self.train.clips, description="coding clips")
         }
         self.coded |= {id(c): self._code(self.val, c) for c in self.val.clips}
-        self.short = [c for c in self.train.clips if self._short(c)]
+        self.train.weights *= rarity([c.reading for c in self.train.clips])
+        # No clip is drawn more often than four times the average: single odd takes would be learned by heart.
+        self.train.weights = np.minimum(self.train.weights, 4 * self.train.weights.mean())
+        self.train.weights /= self.train.weights.sum()
+        short = [i for i, c in enumerate(self.train.clips) if self._short(c)]
+        self.short = [self.train.clips[i] for i in short]
+        self.short_weights = self.train.weights[short] / self.train.weights[short].sum()
 
     def _code(self, data: MotionData, clip: Clip) -> CodedClip:
         motion = torch.from_numpy(data.motion(clip))[None]
@@ -129,11 +136,11 @@ class SFTStage(TrainingStage):
                 coded,
             )
         version = int(rng.integers(len(OFFSETS)))
-        semantic, detail, reading = coded.semantic[version], coded.detail[version], clip.reading
+        semantic, detail, reading = coded.semantic[version], coded.detail[version], thought_of(clip.reading)
         if clip.split == "train" and self._short(clip) and rng.random() < options.get("chain_share", 0.0):
-            after = self.short[rng.integers(len(self.short))]
+            after = self.short[rng.choice(len(self.short), p=self.short_weights)]
             caption = chain_captions(caption, after.captions[rng.integers(len(after.captions))].text, rng)
-            reading = chain_readings(reading, after.reading)
+            reading = chain_readings(reading, thought_of(after.reading))
             semantic = semantic + self.coded[id(after)].semantic[version]
             detail = detail + self.coded[id(after)].detail[version]
         use_prefix = self.texts is not None and rng.random() >= options.get("drop_prefix", 0.1)
