@@ -30,7 +30,14 @@ async def build(settings: PlannerSettings, metrics: Metrics) -> AsyncIterator[Se
             )
             for address in (settings.decoder, settings.tokenizer)
         ]
-        plans = PlanMaker(planner, batcher, encoder=encoder, max_thought=settings.max_thought)
+        plans = PlanMaker(
+            planner,
+            batcher,
+            encoder=encoder,
+            max_blocks=settings.max_blocks,
+            max_thought=settings.max_thought,
+            thought_temperature=settings.thought_temperature,
+        )
         yield [
             Service(
                 PlannerServicer(

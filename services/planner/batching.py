@@ -110,6 +110,9 @@ class Batcher:
             if self._closing:
                 raise UpstreamError("the planner is shutting down", retry_after=0.05)
             if len(self._waiting) >= self._max_waiting:
+                # Callers who have left hold no places.
+                self._waiting = deque(job for job in self._waiting if not job.generation.cancelled)
+            if len(self._waiting) >= self._max_waiting:
                 raise QueueFullError(
                     f"{len(self._rows)} plans are being written and {len(self._waiting)} wait",
                     retry_after=1.0,

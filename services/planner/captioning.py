@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections.abc import Callable
 from contextlib import aclosing
+from itertools import groupby, pairwise
 
 import numpy as np
 
 from kinesphere.errors import InputError
-from kinesphere.motion_language import MAX_BLOCKS, MODEL_FPS, SECONDS_PER_BLOCK
+from kinesphere.motion_language import DETAILS_PER_BLOCK, MAX_BLOCKS, MODEL_FPS, SECONDS_PER_BLOCK
+from kinesphere.skeleton import FloatArray
 from kinesphere.v1 import motion_pb2, tokenizer_pb2
 from services.common.convert import tensor_from_proto
 from services.planner.batching import Batcher
@@ -22,19 +27,49 @@ async def caption(
     planner: Planner,
     batcher: Batcher,
     encoded: tokenizer_pb2.EncodeResponse,
-    sampler: Sampler,
+    sampler: Callable[[int], Sampler],
     *,
+    max_blocks: int,
     max_tokens: int = 64,
 ) -> tuple[str, int]:
-    """The sentence for an encoded motion (its first 25 blocks), and how many tokens it took."""
+    """The sentence for an encoded motion (its first 25 blocks), and how many tokens it took.
+
+    What is longer than ``max_blocks`` is read in even parts, whose captions are joined by "then". sampler: makes the
+    random choices of one part.
+    """
     count = min(len(encoded.tokens.blocks), MAX_BLOCKS)
+    parts = min(math.ceil(count / max_blocks), max_tokens)
+    borders = [round(i * count / parts) for i in range(parts + 1)]
+    said = await asyncio.gather(
+        *(
+            _say(planner, batcher, _prompt(planner, encoded, start, stop), sampler(i), max_tokens // parts)
+            for i, (start, stop) in enumerate(pairwise(borders))
+        )
+    )
+    sentences = [text for text, _ in groupby(text for text, _ in said)]
+    *firsts, last = sentences
+    joined = ", then ".join([*(text.rstrip(" .") for text in firsts), last])
+    return joined, sum(tokens for _, tokens in said)
+
+
+def _prompt(planner: Planner, encoded: tokenizer_pb2.EncodeResponse, start: int, stop: int) -> FloatArray:
+    """The prompt that shows the model blocks ``start`` to ``stop``."""
     if planner.prompter.wants_codes:
-        blocks = [Block(block.semantic, tuple(block.detail[:4])) for block in encoded.tokens.blocks[:count]]
-        prompt = planner.prompter.caption(blocks=blocks)
-    else:
-        semantic = tensor_from_proto(encoded.semantic_features)[:count]
-        detail = tensor_from_proto(encoded.detail_features)[: 4 * count]
-        prompt = planner.prompter.caption(semantic_features=semantic, detail_features=detail)
+        blocks = encoded.tokens.blocks[start:stop]
+        return planner.prompter.caption(
+            blocks=[Block(block.semantic, tuple(block.detail[:DETAILS_PER_BLOCK])) for block in blocks]
+        )
+    return planner.prompter.caption(
+        semantic_features=tensor_from_proto(encoded.semantic_features)[start:stop],
+        detail_features=tensor_from_proto(encoded.detail_features)[
+            DETAILS_PER_BLOCK * start : DETAILS_PER_BLOCK * stop
+        ],
+    )
+
+
+async def _say(
+    planner: Planner, batcher: Batcher, prompt: FloatArray, sampler: Sampler, max_tokens: int
+) -> tuple[str, int]:
     pieces: list[str] = []
     tokens = 0
     writer = CaptionWriter(planner.vocabulary, max_tokens=max_tokens)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from kinesphere.motion_language import DETAILS_PER_BLOCK, TOKENS_PER_BLOCK
+from kinesphere.motion_language import DETAILS_PER_BLOCK, MAX_BLOCKS, TOKENS_PER_BLOCK
 from kinesphere.skeleton import FloatArray
 from services.planner.grammar import CaptionGrammar, Grammar, PlanGrammar
 from services.planner.sampling import Sampler
@@ -59,21 +59,43 @@ class Writer(Protocol):
         ...
 
     @property
+    def temperature(self) -> float | None:
+        """Randomness of the next token where it is not the request's."""
+        ...
+
+    @property
     def ending(self) -> Ending: ...
 
 
 class PlanWriter:
-    """Thought pieces, then blocks as soon as their five tokens are there. Arguments as PlanGrammar's."""
+    """Thought pieces, then blocks as soon as their five tokens are there.
+
+    thought_temperature: randomness of the thought's words; None: the request's. Other arguments as PlanGrammar's.
+    """
 
     def __init__(
-        self, vocabulary: Vocabulary, *, blocks: int = 0, thinking: bool = True, max_thought: int = 96
+        self,
+        vocabulary: Vocabulary,
+        *,
+        blocks: int = 0,
+        most: int = MAX_BLOCKS,
+        thinking: bool = True,
+        max_thought: int = 96,
+        thought_temperature: float | None = None,
     ) -> None:
-        self.grammar = PlanGrammar(vocabulary, blocks=blocks, thinking=thinking, max_thought=max_thought)
+        self.grammar = PlanGrammar(
+            vocabulary, blocks=blocks, most=most, thinking=thinking, max_thought=max_thought
+        )
+        self._thought_temperature = thought_temperature
         self._vocabulary = vocabulary
         self._thought = TextStream(vocabulary)
         self._block: list[int] = []
         self._exact = blocks > 0
         self._closed = False
+
+    @property
+    def temperature(self) -> float | None:
+        return self._thought_temperature if self.grammar.thinking else None
 
     @property
     def ending(self) -> Ending:
@@ -102,6 +124,8 @@ class PlanWriter:
 
 class CaptionWriter:
     """The words of a caption, piece by piece."""
+
+    temperature: float | None = None
 
     def __init__(self, vocabulary: Vocabulary, *, max_tokens: int = 64) -> None:
         self.grammar = CaptionGrammar(vocabulary, max_tokens=max_tokens)
@@ -142,10 +166,11 @@ class Generation:
 
     def advance(self, logits: FloatArray) -> int:
         """Choose the next token from ``logits`` [V], tell ``sink`` what it completes, and give it."""
-        token = self.sampler.choose(logits, self.writer.grammar.allowed())
+        writer = self.writer
+        token = self.sampler.choose(logits, writer.grammar.allowed(), temperature=writer.temperature)
         self.tokens += 1
-        for event in self.writer.write(token):
+        for event in writer.write(token):
             self.sink(event)
         if self.finished:
-            self.sink(Ended(self.writer.ending, self.tokens))
+            self.sink(Ended(writer.ending, self.tokens))
         return token

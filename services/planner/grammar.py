@@ -33,17 +33,24 @@ class Grammar(Protocol):
 class PlanGrammar:
     """``words </think> <answer> (sem det det det det)+ </answer>``, after a prompt that ends in ``<think>``.
 
-    blocks: exact number wanted, 1 to 25; 0 lets the model end. thinking: False starts inside ``<answer>``.
-    max_thought: words after which the thought is closed.
+    blocks: exact number wanted, 1 to 25; 0 lets the model end, after ``most`` at the latest. thinking: False starts
+    inside ``<answer>``. max_thought: words after which the thought is closed; it has one at least, because a model that
+    was also trained without thoughts would sometimes close it at once.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, *, blocks: int = 0, thinking: bool = True, max_thought: int = 96
+        self,
+        vocabulary: Vocabulary,
+        *,
+        blocks: int = 0,
+        most: int = MAX_BLOCKS,
+        thinking: bool = True,
+        max_thought: int = 96,
     ) -> None:
         self._vocabulary = vocabulary
         self._exact = blocks
-        self._most = blocks or MAX_BLOCKS
-        self._words_left = max_thought
+        self._most = blocks or most
+        self._words_left, self._silent = max_thought, True
         self._thinking, self._opening = thinking, False
         self._in_block = 0
         self.blocks = 0
@@ -59,6 +66,8 @@ class PlanGrammar:
     def allowed(self) -> IdArray:
         v = self._vocabulary
         if self._thinking:
+            if self._silent:
+                return v.words
             return self._thought if self._words_left > 0 else np.array([v.think_end])
         if self._opening:
             return np.array([v.answer])
@@ -71,6 +80,7 @@ class PlanGrammar:
     def advance(self, token: int) -> None:
         if self._thinking:
             self._words_left -= 1
+            self._silent = False
             if token == self._vocabulary.think_end:
                 self._thinking, self._opening = False, True
         elif self._opening:

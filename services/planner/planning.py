@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
-from kinesphere.motion_language import MAX_BLOCKS, SECONDS_PER_BLOCK
+from kinesphere.motion_language import SECONDS_PER_BLOCK
 from kinesphere.skeleton import FloatArray
 from kinesphere.text import TextEncoder
 from services.planner.batching import Batcher
 from services.planner.generation import Block, Ended, Ending, PlanWriter, Words
 from services.planner.loading import Planner
 from services.planner.sampling import Sampler
+
+OVERLAP: Final = 4  # blocks (3.2 s) that a later pass sees of what came before it, at least
 
 
 @dataclass(frozen=True)
@@ -34,48 +38,92 @@ class PlanRequest:
         return math.ceil(self.seconds / SECONDS_PER_BLOCK - 1e-6)
 
 
-def passes(blocks: int) -> list[int]:
-    """Blocks of each pass, as even as can be, at most 25 each; [0] when the model decides."""
-    if blocks == 0:
-        return [0]
-    count = math.ceil(blocks / MAX_BLOCKS)
-    return [blocks // count + (i < blocks % count) for i in range(count)]
+@dataclass(frozen=True)
+class Pass:
+    """One answer of the model: ``known`` blocks that are there already, then ``new`` ones (0: the model decides)."""
+
+    known: int
+    new: int
+
+
+def passes(blocks: int, longest: int) -> list[Pass]:
+    """Passes that make ``blocks`` blocks when an answer has ``longest`` at most.
+
+    A later pass sees as many of the last blocks as its answer has room for: the model goes on with the movement rather
+    than starting it anew.
+    """
+    made = min(blocks, longest)
+    found = [Pass(0, made)]
+    step = max(1, longest - OVERLAP)
+    while made < blocks:
+        new = min(step, blocks - made)
+        found.append(Pass(longest - new, new))
+        made += new
+    return found
 
 
 class PlanMaker:
-    """Plans by one language model that is shared through a batcher."""
+    """Plans by one language model that is shared through a batcher.
+
+    max_blocks: of one answer, no more than the model was trained on. max_thought, thought_temperature: as PlanWriter's.
+    """
 
     def __init__(
-        self, planner: Planner, batcher: Batcher, *, encoder: TextEncoder | None, max_thought: int
+        self,
+        planner: Planner,
+        batcher: Batcher,
+        *,
+        encoder: TextEncoder | None,
+        max_blocks: int,
+        max_thought: int = 96,
+        thought_temperature: float | None = None,
     ) -> None:
-        self._planner, self._batcher = planner, batcher
-        self._encoder, self._max_thought = encoder, max_thought
+        self._planner, self._batcher, self._encoder = planner, batcher, encoder
+        self._max_blocks, self._max_thought = max_blocks, max_thought
+        self._thought_temperature = thought_temperature
 
     async def plan(self, request: PlanRequest) -> AsyncGenerator[Words | Block | Ended, None]:
         """Pieces of the thought, then blocks as they are written; last ``Ended`` with all passes' tokens.
 
-        A motion longer than a pass (20 s) is planned in several, of the same sentence, each with its own random
-        choices; only the first thinks aloud. Raises what ``Batcher.write`` raises.
+        What does not fit one answer is planned in several, each with its own random choices; later ones are told the
+        first one's thought and the last blocks. Raises what ``Batcher.write`` raises.
         """
         features = await self._features(request.text)
         tokens, ending = 0, Ending.LIMIT
-        for number, blocks in enumerate(passes(request.blocks)):
+        thought: list[str] = []
+        made: deque[Block] = deque(maxlen=self._max_blocks)
+        for number, part in enumerate(passes(request.blocks, self._max_blocks)):
             thinking = request.thinking and number == 0
             prompt = self._planner.prompter.plan(
-                request.text, features=features, blocks=blocks, thinking=thinking
+                request.text,
+                features=features,
+                blocks=part.known + part.new,
+                thinking=thinking,
+                thought="".join(thought),
+                begun=list(made)[len(made) - part.known :],
             )
             writer = PlanWriter(
-                self._planner.vocabulary, blocks=blocks, thinking=thinking, max_thought=self._max_thought
+                self._planner.vocabulary,
+                blocks=part.new,
+                most=self._max_blocks,
+                thinking=thinking,
+                max_thought=self._max_thought,
+                thought_temperature=self._thought_temperature,
             )
             sampler = Sampler(
                 temperature=request.temperature, top_p=request.top_p, seed=(request.seed, number)
             )
             async with aclosing(self._batcher.write(prompt, writer, sampler)) as events:
                 async for event in events:
-                    if isinstance(event, Ended):
-                        tokens, ending = tokens + event.tokens, event.ending
-                    else:
-                        yield event
+                    match event:
+                        case Ended():
+                            tokens, ending = tokens + event.tokens, event.ending
+                            continue
+                        case Words(text):
+                            thought.append(text)
+                        case Block():
+                            made.append(event)
+                    yield event
         yield Ended(ending, tokens)
 
     async def _features(self, text: str) -> FloatArray | None:

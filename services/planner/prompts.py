@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,19 @@ class Prompter:
         return self._motion is None
 
     def plan(
-        self, text: str, *, features: FloatArray | None = None, blocks: int = 0, thinking: bool = True
+        self,
+        text: str,
+        *,
+        features: FloatArray | None = None,
+        blocks: int = 0,
+        thinking: bool = True,
+        thought: str = "",
+        begun: Sequence[Block] = (),
     ) -> FloatArray:
-        """``<bos><t2m> {prefix} text [<len><n_k>] <think>`` [S,D], and ``</think><answer>`` without thinking.
+        """``<bos><t2m> {prefix} text [<len><n_k>] <think>`` [S,D]; with the thought ``</think><answer>begun`` follow.
 
-        features: the sentence's token features [L,384], where the model has a prefix.
+        features: the sentence's token features [L,384], where the model has a prefix. blocks: how many the answer has,
+        ``begun`` included. thought, begun: what an earlier pass has said already.
         """
         v = self._vocabulary
         tail = v.encode(text)[:MAX_CAPTION]
@@ -66,7 +75,10 @@ class Prompter:
             if blocks > MAX_BLOCKS:
                 raise InputError("seconds", f"{blocks} blocks do not fit one pass of {MAX_BLOCKS}")
             tail += [v.length, int(v.lengths[blocks - 1])]
-        tail += [v.think] if thinking else [v.think, v.think_end, v.answer]
+        tail.append(v.think)
+        if not thinking:
+            tail += [*v.encode(thought), v.think_end, v.answer]
+            tail += [token for block in begun for token in v.block_ids(block.semantic, block.details)]
         parts = [self._model.embed([v.bos, v.text_to_motion])]
         if self._prefix is not None and features is not None:
             parts.append(self._prefix(text_features=features))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import grpc
+import structlog
+
 from kinesphere.v1 import decoder_pb2, motion_pb2, tokens_pb2
+from services.common.errors import UpstreamError
 from services.planner.generation import Block
 
 if TYPE_CHECKING:
     from kinesphere.v1.decoder_pb2_grpc import DecoderServiceAsyncStub
 
+log = structlog.get_logger(__name__)
 _WIDTHS = {"translation": 3, "rotations": 88, "positions": 66}
 
 
@@ -42,14 +48,27 @@ class DecoderCall:
     def cancel(self) -> None:
         self._call.cancel()
 
-    def messages(self) -> AsyncIterator[decoder_pb2.DecoderServiceDecodeResponse]:
-        """Header, chunks, status. Raises grpc.aio.AioRpcError when the decoder fails."""
-        stream: AsyncIterator[decoder_pb2.DecoderServiceDecodeResponse] = self._call.__aiter__()
-        return stream
+    async def messages(self) -> AsyncIterator[decoder_pb2.DecoderServiceDecodeResponse]:
+        """Header, chunks, status. Raises UpstreamError without a decoder, grpc.aio.AioRpcError when it refuses."""
+        with answering("decoder"):
+            async for message in self._call:
+                yield message
 
     async def _outgoing(self) -> AsyncIterator[decoder_pb2.DecoderServiceDecodeRequest]:
         while (request := await self._requests.get()) is not None:
             yield request
+
+
+@contextmanager
+def answering(name: str) -> Iterator[None]:
+    """Says which service is missing. Raises UpstreamError when the one called in the block is down or goes down."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            raise
+        log.warning("upstream does not answer", service=name, details=error.details())
+        raise UpstreamError(f"the {name} service does not answer", retry_after=1.0) from error
 
 
 def to_proto(block: Block) -> tokens_pb2.TokenBlock:

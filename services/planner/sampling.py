@@ -26,20 +26,22 @@ class Sampler:
         self.temperature, self.top_p = temperature, top_p
         self._random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
 
-    def choose(self, logits: FloatArray, allowed: IdArray) -> int:
-        """A token of ``allowed`` by its logit in ``logits`` [V]."""
+    def choose(self, logits: FloatArray, allowed: IdArray, *, temperature: float | None = None) -> int:
+        """A token of ``allowed`` by its logit in ``logits`` [V]. temperature: for this token alone, where given."""
         if len(allowed) == 1:
             return int(allowed[0])
         scores = logits[allowed]
-        if self.temperature == 0.0:
+        heat = self.temperature if temperature is None else temperature
+        if heat == 0.0:
             return int(allowed[np.argmax(scores)])
-        weights = np.exp((scores - scores.max()).astype(np.float64) / self.temperature)
+        weights = np.exp((scores - scores.max()).astype(np.float64) / heat)
         weights /= weights.sum()
         if self.top_p < 1.0:
             # Tokens below this together weigh less than what the nucleus leaves out: they need no sorting.
             likely = np.flatnonzero(weights >= (1.0 - self.top_p) / len(weights))
             order = likely[np.argsort(-weights[likely], kind="stable")]
-            kept = order[: int(np.searchsorted(np.cumsum(weights[order]), self.top_p)) + 1]
+            # In the order of their ids: two of nearly equal weight would change places with the last bit of a logit.
+            kept = np.sort(order[: int(np.searchsorted(np.cumsum(weights[order]), self.top_p)) + 1])
             allowed, weights = allowed[kept], weights[kept]
         heights = np.cumsum(weights)
         at = int(np.searchsorted(heights, self._random.random() * heights[-1], side="right"))

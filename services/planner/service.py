@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
-from kinesphere.motion_language import MAX_BLOCKS, MODEL_FPS
+from kinesphere.motion_language import MODEL_FPS
 from kinesphere.v1 import decoder_pb2, motion_pb2, planner_pb2_grpc, status_pb2, tokenizer_pb2
 from kinesphere.v1 import planner_pb2 as pb
 from services.common.clients import metadata, time_left
@@ -18,7 +18,7 @@ from services.planner.captioning import beginning, caption
 from services.planner.generation import Block, Ended, Ending, Words
 from services.planner.loading import Planner
 from services.planner.planning import PlanMaker, PlanRequest
-from services.planner.relay import DecoderCall, cut_chunk, to_proto
+from services.planner.relay import DecoderCall, answering, cut_chunk, to_proto
 from services.planner.sampling import Sampler
 from services.planner.settings import PlannerSettings
 
@@ -82,21 +82,25 @@ class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def Caption(self, request: pb.CaptionRequest, context: Context) -> pb.CaptionResponse:
-        sampler = Sampler(
-            temperature=request.temperature,
-            top_p=request.top_p if request.HasField("top_p") else 1.0,
-            seed=(request.seed if request.HasField("seed") else secrets.randbits(31),),
+        seed = request.seed if request.HasField("seed") else secrets.randbits(31)
+        top_p = request.top_p if request.HasField("top_p") else 1.0
+        asked = tokenizer_pb2.EncodeRequest(
+            motion=await asyncio.to_thread(beginning, request.motion),
+            with_features=not self._planner.prompter.wants_codes,
         )
-        encoded = await self._tokenizer.Encode(
-            tokenizer_pb2.EncodeRequest(
-                motion=await asyncio.to_thread(beginning, request.motion),
-                with_features=not self._planner.prompter.wants_codes,
-            ),
-            timeout=time_left(context, self._settings.max_deadline),
-            metadata=self._metadata(),
-        )
+        with answering("tokenizer"):
+            encoded = await self._tokenizer.Encode(
+                asked, timeout=time_left(context, self._settings.max_deadline), metadata=self._metadata()
+            )
         longest = request.max_tokens if request.HasField("max_tokens") else _CAPTION_TOKENS
-        text, tokens = await caption(self._planner, self._batcher, encoded, sampler, max_tokens=longest)
+        text, tokens = await caption(
+            self._planner,
+            self._batcher,
+            encoded,
+            lambda part: Sampler(temperature=request.temperature, top_p=top_p, seed=(seed, part)),
+            max_blocks=self._settings.max_blocks,
+            max_tokens=longest,
+        )
         return pb.CaptionResponse(caption=text, num_tokens=tokens)
 
     async def Describe(
@@ -105,7 +109,7 @@ class PlannerServicer(planner_pb2_grpc.PlannerServiceServicer):
         return pb.PlannerServiceDescribeResponse(
             language_model=self._planner.title,
             engine=self._planner.model.name,
-            max_blocks_per_pass=MAX_BLOCKS,
+            max_blocks_per_pass=self._settings.max_blocks,
             max_seconds=MAX_SECONDS,
             default_temperature=self._settings.temperature,
             default_top_p=self._settings.top_p,

@@ -27,6 +27,15 @@ class PlannerSettings(ServiceSettings):
     max_rows: int = Field(16, ge=1, le=1024, description="sequences written at once; the others wait")
     max_waiting: int = Field(64, ge=0, le=100_000, description="sequences that wait; one more is refused")
 
-    temperature: float = Field(0.9, gt=0, le=2, description="of a plan, when the request gives none")
+    temperature: float = Field(0.6, gt=0, le=2, description="of a plan, when the request gives none")
     top_p: float = Field(0.9, gt=0, le=1, description="of a plan, when the request gives none")
+    max_blocks: int = Field(
+        12,
+        ge=1,
+        le=25,
+        description="blocks (0.8 s) of one answer: what the model was trained on; more take passes",
+    )
+    thought_temperature: float = Field(
+        0.0, ge=0, le=2, description="of the thought's words; 0: the likeliest"
+    )
     max_thought: int = Field(96, ge=1, le=256, description="tokens after which a thought is closed")

@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
@@ -65,10 +67,8 @@ def halve_weights(file: Path, smallest: int = 1024) -> None:
     casts, kept = [], []
     for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims)) >= smallest:
-            half = numpy_helper.from_array(
-                numpy_helper.to_array(tensor).astype(np.float16), tensor.name + ".fp16"
-            )
-            casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+            half, cast = stored_as_half(tensor.name, numpy_helper.to_array(tensor))
+            casts.append(cast)
             kept.append(half)
         else:
             kept.append(tensor)
@@ -78,6 +78,12 @@ def halve_weights(file: Path, smallest: int = 1024) -> None:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     onnx.save(model, str(file))
+
+
+def stored_as_half(name: str, array: NDArray[Any]) -> tuple[onnx.TensorProto, onnx.NodeProto]:
+    """The float16 initializer of a float32 tensor ``name``, and the Cast that gives the tensor back."""
+    half = numpy_helper.from_array(np.ascontiguousarray(array, np.float16), f"{name}.fp16")
+    return half, helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)
 
 
 def write_config(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from kinesphere.errors import InputError
+from services.trainer.export import stored_as_half
 
 Array = NDArray[Any]
 Weights = Literal["float16", "int8", "int4"]
@@ -60,8 +61,10 @@ class GraphBuilder:
 
     def half(self, name: str, array: Array) -> str:
         """A tensor stored in half precision behind a Cast (folded away when the session is made)."""
-        stored = self.constant(name, array.astype(np.float16))
-        return self.add("Cast", [stored], to=TensorProto.FLOAT)
+        stored, cast = stored_as_half(name, array)
+        self.initializers.append(stored)
+        self.nodes.append(cast)
+        return name
 
     def linear(
         self, x: str, weight: Array, name: str, bias: Array | None = None, output: str | None = None

@@ -24,7 +24,7 @@ class TransformersLanguageModel:
     """``LanguageModel`` on a Hugging Face folder; nothing is downloaded and no code of the folder is run.
 
     device: ``auto`` takes a GPU when there is one, and then the checkpoint's own precision. Raises FileNotFoundError
-    without the folder, RuntimeError without torch.
+    without the folder or its weights, RuntimeError without torch.
     """
 
     name = "transformers"
@@ -45,6 +45,11 @@ class TransformersLanguageModel:
             raise RuntimeError("the transformers engine needs the packages torch and transformers") from error
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} is not a Hugging Face model: it has no config.json")
+        if not any(next(folder.glob(f"*{kind}"), None) for kind in (".safetensors", ".bin")):
+            raise FileNotFoundError(
+                f"{folder} holds no weights for the transformers engine (model.safetensors): the shipped planner has"
+                " them only as ONNX (KINESPHERE_PLANNER_ENGINE=onnx); `kinesphere train sft` writes both"
+            )
         self._torch = torch
         if threads is not None:
             torch.set_num_threads(threads)

@@ -44,7 +44,7 @@ class Motion(torch.nn.Module):  # type: ignore[misc,name-defined]
 
 def make_hf(folder: Path, kind: str = "qwen3") -> Path:
     """A random causal LM of the given kind with the motion vocabulary, as a Hugging Face folder."""
-    from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3Config
 
     from services.trainer.planner_tokenizer import save_tokenizer, train_tokenizer
 
@@ -58,6 +58,15 @@ def make_hf(folder: Path, kind: str = "qwen3") -> Path:
     }  # fmt: skip
     if kind == "qwen3":
         config = Qwen3Config(**sizes, head_dim=16, tie_word_embeddings=True)
+    elif kind == "gpt2":
+        config = GPT2Config(
+            vocab_size=sizes["vocab_size"],
+            n_embd=64,
+            n_layer=2,
+            n_head=4,
+            n_positions=512,
+            initializer_range=0.2,
+        )
     else:
         config = LlamaConfig(**sizes, tie_word_embeddings=False)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

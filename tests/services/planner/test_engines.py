@@ -12,6 +12,7 @@ import pytest
 from kinesphere.errors import FormatError, InputError
 from services.planner.engines.base import LanguageModel
 from services.planner.engines.onnx import OnnxLanguageModel
+from services.planner.engines.transformers import TransformersLanguageModel
 
 torch = pytest.importorskip("torch")
 
@@ -40,8 +41,10 @@ def onnx_engine(models_dir: Path, **options: Any) -> OnnxLanguageModel:
     )
 
 
-@pytest.fixture
-def engine(models_dir: Path) -> LanguageModel:
+@pytest.fixture(params=["onnx", "transformers"])
+def engine(models_dir: Path, request: pytest.FixtureRequest) -> LanguageModel:
+    if request.param == "transformers":
+        return TransformersLanguageModel(models_dir / "planner_compact" / "hf", threads=1, max_rows=3)
     return onnx_engine(models_dir, max_rows=3)
 
 

@@ -22,6 +22,7 @@ from services.planner.generation import (
     PlanWriter,
     Words,
 )
+from services.planner.planning import passes
 from services.planner.sampling import Sampler
 from services.planner.vocabulary import TextStream, Vocabulary
 
@@ -71,6 +72,46 @@ def test_the_length_asked_for_is_kept(vocabulary: Vocabulary, blocks: int, think
     first_block = events.index(made[0])
     assert any(isinstance(event, Words) for event in events[:first_block]) == thinking
     assert not any(isinstance(event, Words) for event in events[first_block:])
+
+
+def test_a_thought_has_a_word_even_if_the_model_would_rather_not(vocabulary: Vocabulary) -> None:
+    events: list[Event] = []
+    writer = PlanWriter(vocabulary, blocks=1)
+    generation = Generation(np.zeros((1, 1), np.float32), writer, Sampler(), events.append)
+    eager = np.random.default_rng(0).normal(size=vocabulary.size).astype(np.float32)
+    eager[vocabulary.think_end] = 50
+    while not generation.finished:
+        generation.advance(eager)
+    assert [type(event) for event in events] == [Words, Block, Ended]
+    assert generation.tokens == 8  # a word, </think>, <answer> and a block
+
+
+def test_a_thought_has_a_temperature_of_its_own(vocabulary: Vocabulary) -> None:
+    def thought(seed: int, **options: float) -> str:
+        writer = PlanWriter(vocabulary, blocks=2, max_thought=6, **options)  # type: ignore[arg-type]
+        return "".join(event.text for event in run(writer, vocabulary, seed) if isinstance(event, Words))
+
+    rng = np.random.default_rng(5)
+    first = int(
+        vocabulary.words[np.argmax(rng.normal(size=vocabulary.size).astype(np.float32)[vocabulary.words])]
+    )
+    assert thought(5, thought_temperature=0.0).startswith(vocabulary.decode([first]).strip())
+    assert thought(5) != thought(5, thought_temperature=0.0)
+
+
+@pytest.mark.parametrize("longest", [1, 4, 5, 12, 25])
+@pytest.mark.parametrize("blocks", [1, 4, 12, 13, 24, 25, 26, 75])
+def test_passes_add_up_and_look_back(blocks: int, longest: int) -> None:
+    made = 0
+    for number, part in enumerate(passes(blocks, longest)):
+        assert part.new > 0
+        assert part.known + part.new <= longest
+        assert part.known <= made
+        assert (part.known > 0) == (number > 0 and longest > 1)
+        made += part.new
+    assert made == blocks
+    assert len(passes(0, longest)) == 1
+    assert passes(0, longest)[0].new == 0
 
 
 @settings(max_examples=20, deadline=None)
