@@ -11,7 +11,6 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from kinesphere.datasets.kinematics import Kinematics, Span, kinematics, spans
 
@@ -208,6 +207,8 @@ def _pair(left: list[Event], right: list[Event]) -> list[Event]:
 
 def _oscillations(wrist: NDArray[np.float64], fps: float) -> int:
     """How many times a held-up hand [n,3] goes to and fro (3.5 cm and more, faster than about 0.6 Hz)."""
+    from scipy.signal import find_peaks  # here: who only looks captions up need not wait for its import
+
     if len(wrist) < 0.8 * fps:
         return 0
     swing = wrist - gaussian_filter1d(wrist, 0.45 * fps, axis=0, mode="nearest")
@@ -311,6 +312,8 @@ def kicks(k: Kinematics, busy: NDArray[np.bool_]) -> list[Event]:
 
 def punches(k: Kinematics, running: NDArray[np.bool_]) -> list[Event]:
     """Quick straightening of an arm forward at chest to head height; consecutive ones are counted together."""
+    from scipy.signal import find_peaks
+
     hits: list[tuple[int, str]] = []
     for name in ("left", "right"):
         side = k.side(name)

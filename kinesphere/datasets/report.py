@@ -14,9 +14,17 @@ from typing import Any, Final
 import numpy as np
 
 from kinesphere.datasets.clips import Clip, ClipDataset
+from kinesphere.datasets.windows import BLOCK, FPS, MOST
 
-_MOST_OTHERS: Final = 200  # rows of the page
 _WORD: Final = re.compile(r"[a-z]+(?:[-'][a-z]+)*")
+# Words that are left out of the plot.
+_EMPTY: Final = frozenset(
+    _WORD.findall(
+        "a an the and then to of in on at for with is are be by it its his her their your they he she him them this that"
+        " person man woman someone somebody figure subject human before after afterwards as while from"
+    )
+)
+_MOST_OTHERS: Final = 200  # rows of the page
 
 
 def summarise(data: ClipDataset) -> dict[str, Any]:
@@ -51,7 +59,7 @@ def summarise(data: ClipDataset) -> dict[str, Any]:
             "words_mean": float(np.mean(lengths)) if lengths else 0.0,
             "vocabulary": len(words),
             "unseen_in_training": sorted(set(words) - train_words),
-            "commonest": dict(words.most_common(60)),
+            "commonest": dict(words.most_common(100)),
         },
         "refused": refused,
         "refusals": dict(Counter(reason for _, reason in refused).most_common()),
@@ -99,8 +107,11 @@ def _plot(data: ClipDataset, summary: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(15, 8), layout="constrained")
     colours = {"train": "#3b6ea8", "val": "#e0a030", "test": "#b5473c"}
     seconds = {name: [clip.seconds for clip in data.split(name)] for name in ("train", "val", "test")}
+    # A column for each length that clips have: they are whole blocks.
+    block = BLOCK / FPS
+    bins = np.arange(1.5, MOST / BLOCK + 1) * block
     axes[0, 0].hist(
-        list(seconds.values()), bins=20, stacked=True, color=list(colours.values()), label=list(seconds)
+        list(seconds.values()), bins=bins, stacked=True, color=list(colours.values()), label=list(seconds)
     )
     axes[0, 0].set(title="Clip length", xlabel="seconds", ylabel="clips")
     axes[0, 0].legend()
@@ -115,9 +126,10 @@ def _plot(data: ClipDataset, summary: dict[str, Any], path: Path) -> None:
     lengths = [len(_WORD.findall(caption.text.lower())) for clip in data.clips for caption in clip.captions]
     axes[1, 0].hist(lengths, bins=range(1, 41), color="#7a5c99")
     axes[1, 0].set(title="Caption length", xlabel="words", ylabel="captions")
-    words = list(summary["captions"]["commonest"].items())[:24][::-1]
+    said = summary["captions"]["commonest"].items()
+    words = [(word, count) for word, count in said if word not in _EMPTY][:24][::-1]
     axes[1, 1].barh([word for word, _ in words], [count for _, count in words], color="#7a5c99")
-    axes[1, 1].set(title="Commonest words", xlabel="uses")
+    axes[1, 1].set(title="Commonest words that say something", xlabel="uses")
     axes[1, 1].tick_params(axis="y", labelsize=7)
     ends = np.array([_end_point(data, clip) for clip in data.clips[:: max(1, len(data.clips) // 1500)]])
     axes[1, 2].scatter(ends[:, 0], ends[:, 1], s=4, alpha=0.5, color="#b5473c")
@@ -128,7 +140,7 @@ def _plot(data: ClipDataset, summary: dict[str, Any], path: Path) -> None:
         ylabel="m forward",
         aspect="equal",
     )
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=80)
     plt.close(figure)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 
 from kinesphere.datasets import splits
 from kinesphere.datasets.build import build
-from kinesphere.datasets.clips import ClipDataset
+from kinesphere.datasets.clips import Clip, ClipDataset
 from kinesphere.datasets.composites import join
 from kinesphere.datasets.events import find_events
 from kinesphere.datasets.reading import read
@@ -62,8 +65,65 @@ def test_build_resumes_and_refuses_with_reasons(raw: Path, tmp_path: Path) -> No
     assert (out / "clips.jsonl").read_bytes() == before
     summary = write_report(out)
     assert summary["clips"] == len(data.clips)
-    assert json.loads((out / "report.json").read_text())["refused"][0][0] == "bandai/dataset-2_run_normal_004"
-    assert "<img" in (out / "report.html").read_text()
+    report = json.loads((out / "report.json").read_text())
+    assert report["refused"][0][0] == "bandai/dataset-2_run_normal_004"
+    assert report["others"] == []
+    page = (out / "report.html").read_text()
+    assert "<img" in page
+    assert first.refused[0][1].replace("'", "&#x27;") in page
+
+
+def test_a_killed_build_goes_on_where_it_stopped(raw: Path, tmp_path: Path) -> None:
+    folder = raw / "bandai-namco" / "dataset-2" / "data"
+    for number in range(10, 22):
+        write_bvh(folder / f"dataset-2_walk_normal_{number:03d}.bvh", walking(6.0, 1.0 + number / 100))
+    whole = build([raw], tmp_path / "whole", workers=1)
+    out = tmp_path / "out"
+    script = "import sys; from pathlib import Path; from kinesphere.datasets.build import build; "
+    script += "build([Path(sys.argv[1])], Path(sys.argv[2]), workers=1)"
+    process = subprocess.Popen([sys.executable, "-c", script, str(raw), str(out)])
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".cache/takes/*.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (out / "clips.jsonl").exists()
+    again = build([raw], out, workers=2)
+    assert 1 <= again.reused < 16
+    assert again.clips == whole.clips
+    for name in ("clips.jsonl", "hml263.npy", "mean.npy", "std.npy"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_windows_and_mirrors_of_a_take_are_in_one_split(raw: Path, tmp_path: Path) -> None:
+    folder = raw / "bandai-namco" / "dataset-2" / "data"
+    for number in range(10, 30):
+        write_bvh(folder / f"dataset-2_walk_normal_{number:03d}.bvh", walking(11.0, 1.0 + number / 100))
+    build([raw], tmp_path / "out", workers=2)
+    clips = ClipDataset(tmp_path / "out").clips
+    of_take: dict[str, list[Clip]] = {}
+    for clip in clips:
+        of_take.setdefault(clip.take, []).append(clip)
+        assert clip.id.startswith(clip.take)
+    assert {clip.split for clip in clips} == {"train", "val", "test"}
+    for found in of_take.values():
+        assert len({clip.split for clip in found}) == 1
+        assert {clip.mirrored for clip in found} == {False, True}
+    assert max(len(found) for found in of_take.values()) >= 4
+
+
+def test_words_of_a_mirrored_clip_are_the_plain_ones_with_sides_swapped(raw: Path, tmp_path: Path) -> None:
+    build([raw], tmp_path / "out", workers=1)
+    clips = {clip.id: clip for clip in ClipDataset(tmp_path / "out").clips}
+    wave = next(clip for clip in clips.values() if "wave-left" in clip.id and not clip.mirrored)
+    copy = clips[wave.id + "-mirror"]
+    assert copy.reading == wave.reading.replace("left", "right")
+    for clip, wrong in ((wave, "right"), (copy, "left")):
+        assert not any(wrong in caption.text.lower() for caption in clip.captions)
+    turned = next(clip for clip in clips.values() if "turn-right" in clip.id and not clip.mirrored)
+    assert clips[turned.id + "-mirror"].reading == turned.reading.replace("right", "left")
 
 
 def test_statistics_are_those_of_the_training_rows(raw: Path, tmp_path: Path) -> None:
