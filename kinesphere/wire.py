@@ -206,13 +206,19 @@ def encoded(response: tokenizer_pb2.EncodeResponse) -> Encoded:
 def decode_request(
     blocks: Blocks, fps: float | None, num_frames: int
 ) -> tokenizer_pb2.TokenizerServiceDecodeRequest:
+    return tokenizer_pb2.TokenizerServiceDecodeRequest(
+        tokens=motion_tokens(blocks), fps=fps, num_frames=num_frames
+    )
+
+
+def motion_tokens(blocks: Blocks) -> tokens_pb2.MotionTokens:
+    """``blocks`` as the API's message. Raises InputError naming what protobuf cannot hold."""
     try:
-        tokens = tokens_pb2.MotionTokens(
+        return tokens_pb2.MotionTokens(
             blocks=[tokens_pb2.TokenBlock(semantic=semantic, detail=detail) for semantic, detail in blocks]
         )
     except (ValueError, TypeError) as error:
         raise InputError("tokens.blocks", str(error)) from error
-    return tokenizer_pb2.TokenizerServiceDecodeRequest(tokens=tokens, fps=fps, num_frames=num_frames)
 
 
 def embed_input(value: str | Motion) -> tokenizer_pb2.EmbedInput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,23 @@ from kinesphere.cli.output import emit, json_option, progress
 from kinesphere.errors import InputError
 
 if TYPE_CHECKING:
+    from kinesphere.cli.served import Plans
+    from kinesphere.cli.services import Addresses
+    from kinesphere.datasets.clips import ClipDataset
     from kinesphere.evaluation.systems import System
+    from kinesphere.text import TextEncoder
 
 SYSTEMS = ("generated", "direct", "nearest")
+CACHE = Path(".cache/eval")
 ADDRESS = click.option(
     "--address", metavar="HOST:PORT", default="", envvar="KINESPHERE_PLANNER_ADDRESS", help="Planner service."
+)
+DECODER_ADDRESS = click.option(
+    "--decoder-address",
+    metavar="HOST:PORT",
+    default="",
+    envvar="KINESPHERE_DECODER_ADDRESS",
+    help="Decoder service, which the planner at --address uses.",
 )
 RESULTS = click.option(
     "-o",
@@ -50,22 +63,27 @@ def evaluate() -> None:
 @click.option(
     "--limit", type=click.IntRange(0), default=0, show_default=True, help="At most so many clips; 0: all."
 )
-@click.option("--multimodality-texts", type=click.IntRange(0), default=20, show_default=True)
+@click.option(
+    "--multimodality-texts", type=click.IntRange(0), default=20, show_default=True,
+    help="Sentences answered 30 times each; 0 leaves multimodality out.",
+)  # fmt: skip
 @click.option("--split", type=click.Choice(("test", "val")), default="test", show_default=True)
 @ADDRESS
+@DECODER_ADDRESS
 @RESULTS
 @json_option
 def t2m(
     folder: Path, models: Path | None, systems: str, repeats: int, generations: int, limit: int,
-    multimodality_texts: int, split: str, address: str, out: Path, as_json: bool,
+    multimodality_texts: int, split: str, address: str, decoder_address: str, out: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """R@1/2/3, FID, MM-Dist, diversity, multimodality and skating of what the services make of the test captions.
 
-    Rows: real motion, captions shuffled, the services (`generated`), the services with direct token decoding
+    Rows: real motion, captions shuffled, the services (`generated`), the same plans with direct token decoding
     (`direct`), the training clip with the nearest caption (`nearest`). Writes t2m.json, t2m.md and t2m.png. A run
     that was stopped goes on: what was generated is kept in .cache/eval.
     """
     wanted = _systems(systems)
+    from kinesphere.cli.served import Plans
     from kinesphere.cli.stack import default_models
     from kinesphere.datasets.clips import ClipDataset
     from kinesphere.evaluation import report
@@ -81,18 +99,22 @@ def t2m(
         generations=generations,
         limit=limit,
         multimodality_texts=multimodality_texts,
-        cache=Path(".cache/eval") / fingerprint(models or default_models(), address),
+        cache=CACHE / fingerprint(models or default_models(), address),
     )
     assert options.cache is not None
     options.cache.mkdir(parents=True, exist_ok=True)
-    with _planner(address, needed=bool({"generated", "direct"} & set(wanted)), as_json=as_json) as planner:
-        rows = [_system(name, planner, dataset, encoder) for name in wanted]
+    needed = bool({"generated", "direct"} & set(wanted))
+    with _services(address, decoder_address, needed=needed, as_json=as_json) as found:
+        plans = Plans(options.cache / "plans.jsonl")
+        rows = [_system(name, found, plans, dataset, encoder) for name in wanted]
         with progress("Evaluating", 1.0, as_json=as_json) as advance:
             table = run_t2m(
                 dataset, rows, evaluator, options, lambda what, done, total: advance(done / max(total, 1))
             )
     paths = report.save(table, out)
-    emit(report.as_json(table), [report.markdown(table), *map(str, paths)], as_json=as_json)
+    if not as_json:
+        report.show(table)
+    emit(report.as_json(table), [str(path) for path in paths], as_json=as_json)
 
 
 @evaluate.command(short_help="Sentences whose meaning reads off the joints.")
@@ -101,9 +123,10 @@ def t2m(
 )
 @click.option("--decoder", type=click.Choice(("diffusion", "direct")), default="diffusion", show_default=True)
 @ADDRESS
+@DECODER_ADDRESS
 @RESULTS
 @json_option
-def probes(seeds: int, decoder: str, address: str, out: Path, as_json: bool) -> None:
+def probes(seeds: int, decoder: str, address: str, decoder_address: str, out: Path, as_json: bool) -> None:
     """Ask the services for movements whose meaning can be read off the joints, and count how often they obey.
 
     Writes probes.json.
@@ -112,8 +135,11 @@ def probes(seeds: int, decoder: str, address: str, out: Path, as_json: bool) -> 
     from kinesphere.evaluation.run_probes import run_probes
     from kinesphere.evaluation.systems import System
 
-    with _planner(address, needed=True, as_json=as_json) as planner:
-        system = System("generated" if decoder == "diffusion" else "direct", Served(planner, decoder))
+    with _services(address, decoder_address, needed=True, as_json=as_json) as found:
+        assert found is not None
+        system = System(
+            "generated" if decoder == "diffusion" else "direct", Served(found.planner, found.decoder, decoder)
+        )
         with progress("Probing", seeds, as_json=as_json) as advance:
             result = run_probes(system, seeds=seeds, progress=lambda what, done, total: advance(done))
     path = result.save(out / ("probes.json" if decoder == "diffusion" else "probes-direct.json"))
@@ -129,10 +155,15 @@ def probes(seeds: int, decoder: str, address: str, out: Path, as_json: bool) -> 
 
 
 def fingerprint(models: Path, address: str) -> str:
-    """A name for what the services generate with: other weights, or other servers, must not find its motions."""
+    """A name for what motion is generated with: other weights, settings, code or servers must not find its motions."""
     digest = hashlib.sha256(address.encode())
-    for path in sorted(models.glob("*/*/model.onnx")):
-        digest.update(str(path.relative_to(models)).encode())
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("KINESPHERE_"):  # the services' settings
+            digest.update(f"{name}={value}".encode())
+    services = Path(__file__).resolve().parents[2] / "services"
+    code = [path for name in ("decoder", "planner") for path in (services / name).rglob("*.py")]
+    for path in sorted([*models.glob("*/*/model.onnx"), *code]):
+        digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -146,27 +177,28 @@ def _systems(text: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def _planner(address: str, *, needed: bool, as_json: bool) -> Iterator[str]:
-    """The planner's address, with services started for this command where none listen."""
+def _services(address: str, decoder: str, *, needed: bool, as_json: bool) -> Iterator[Addresses | None]:
+    """Where the services listen; started for this command where none do. None when not ``needed``."""
     if not needed:
-        yield ""
+        yield None
         return
     from kinesphere.cli.services import addresses
 
-    with addresses(address, "", as_json=as_json) as (planner, _):
-        yield planner
+    with addresses(address, decoder=decoder, as_json=as_json) as found:
+        yield found
 
 
-def _system(name: str, planner: str, dataset: object, encoder: object) -> System:
+def _system(
+    name: str, services: Addresses | None, plans: Plans, dataset: ClipDataset, encoder: TextEncoder
+) -> System:
     from kinesphere.cli.served import Served
-    from kinesphere.datasets.clips import ClipDataset
     from kinesphere.evaluation.systems import NearestNeighbour, System
-    from kinesphere.text import TextEncoder
 
     if name == "nearest":
-        assert isinstance(dataset, ClipDataset)
-        assert isinstance(encoder, TextEncoder)
-        return System("nearest neighbour by text", NearestNeighbour(dataset, encoder), varied=False)
+        captions = NearestNeighbour(dataset, encoder, cache=CACHE)
+        return System("nearest neighbour by text", captions, varied=False)
+    assert services is not None
     if name == "direct":
-        return System("this system, direct token decoding", Served(planner, "direct"))
-    return System("this system", Served(planner, "diffusion"))
+        served = Served(services.planner, services.decoder, "direct", plans=plans)
+        return System("this system, direct token decoding", served)
+    return System("this system", Served(services.planner, services.decoder, "diffusion", plans=plans))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -32,9 +32,19 @@ def address_options(command: Command) -> Command:
     )(command)
 
 
+class Addresses(NamedTuple):
+    """Where the services listen, host:port each."""
+
+    planner: str
+    tokenizer: str
+    decoder: str
+
+
 @contextmanager
-def addresses(planner: str, tokenizer: str, *, as_json: bool) -> Iterator[tuple[str, str]]:
-    """Addresses of the planner and tokenizer services: those given; without any, those of ``kinesphere up``.
+def addresses(
+    planner: str = "", tokenizer: str = "", decoder: str = "", *, as_json: bool
+) -> Iterator[Addresses]:
+    """Addresses of the services: those given; without any, those of ``kinesphere up``.
 
     Where none listens, services are started on free ports and stopped at the end. Raises ClickException on a call that
     fails for another reason than its input.
@@ -45,8 +55,12 @@ def addresses(planner: str, tokenizer: str, *, as_json: bool) -> Iterator[tuple[
     usual = Ports()
     running = all(listening(HOST, usual.of(name)) for name in ("planner", "tokenizer"))
     try:
-        if planner or tokenizer or running:
-            yield planner or f"{HOST}:{usual.planner}", tokenizer or f"{HOST}:{usual.tokenizer}"
+        if planner or tokenizer or decoder or running:
+            yield Addresses(
+                planner or f"{HOST}:{usual.planner}",
+                tokenizer or f"{HOST}:{usual.tokenizer}",
+                decoder or f"{HOST}:{usual.decoder}",
+            )
             return
         note(
             "No services are running: starting them for this command (`kinesphere up` keeps them).",
@@ -56,7 +70,7 @@ def addresses(planner: str, tokenizer: str, *, as_json: bool) -> Iterator[tuple[
         with Stack(ports, default_models()) as stack:
             with progress("Starting services", len(SERVICES), as_json=as_json) as advance:
                 stack.wait_ready(advance=advance)
-            yield f"{HOST}:{ports.planner}", f"{HOST}:{ports.tokenizer}"
+            yield Addresses(*(f"{HOST}:{ports.of(name)}" for name in Addresses._fields))
     except ServiceError as error:
         raise click.ClickException(str(error)) from error
 
@@ -66,5 +80,8 @@ def connected(address: str, tokenizer_address: str, *, as_json: bool) -> Iterato
     """A client of the services at ``addresses``. Raises InputError on bad input that a service refuses."""
     from kinesphere.client import Client
 
-    with addresses(address, tokenizer_address, as_json=as_json) as found, Client(*found) as client:
+    with (
+        addresses(address, tokenizer_address, as_json=as_json) as found,
+        Client(found.planner, found.tokenizer) as client,
+    ):
         yield client

@@ -199,9 +199,9 @@ def punches(side: Side | None = None) -> Check:
 
 
 def jumps(m: Measures) -> bool:
-    """Both feet 10 cm or more off the floor at once, the pelvis above its standing height."""
+    """Both feet 10 cm or more off the floor at once, the pelvis above its usual height and that of straight legs."""
     height = m.body[:, 0, 1]
-    return bool(m.flights() > 0 and height.max() > np.median(height) + 0.08)
+    return bool(m.flights() > 0 and height.max() > max(np.median(height) + 0.08, m.standing))
 
 
 def crouches(m: Measures) -> bool:

@@ -79,6 +79,7 @@ class GuoEvaluator:
             )
         self._places: dict[str, int] = places
         self._tags = dict(tags or {})
+        self._tagger: Any = None
 
     def motions(self, motions: Sequence[FloatArray]) -> FloatArray:
         """[N,512] of raw hml263 motions; each is cut to a multiple of 4 frames, of which it needs at least 8."""
@@ -118,13 +119,17 @@ class GuoEvaluator:
     def _tagged(self, text: str) -> str:
         if text in self._tags:
             return self._tags[text]
-        try:
-            import spacy  # type: ignore[import-not-found, unused-ignore]
-        except ImportError as error:
-            raise InputError(
-                "texts", f"'{text[:60]}' has no part-of-speech tags and spaCy is not installed"
-            ) from error
-        words = spacy.load("en_core_web_sm")(text.replace("-", ""))
+        if self._tagger is None:
+            try:
+                import spacy  # type: ignore[import-not-found, unused-ignore]
+
+                self._tagger = spacy.load("en_core_web_sm")
+            except (ImportError, OSError) as error:
+                raise InputError(
+                    "texts",
+                    f"'{text[:60]}' has no part-of-speech tags, and spaCy with en_core_web_sm is not installed",
+                ) from error
+        words = self._tagger(text.replace("-", ""))
         # As the data set was prepared: base forms of nouns and verbs, "left" kept.
         return " ".join(
             f"{word.lemma_ if word.pos_ in ('NOUN', 'VERB') and word.text != 'left' else word.text}/{word.pos_}"

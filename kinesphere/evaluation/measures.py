@@ -135,10 +135,15 @@ class Measures:
         return np.asarray(np.concatenate([toes, heels], axis=1).min(axis=1))
 
     def flights(self, least: float = 0.1) -> int:
-        """How often both feet rise ``least`` metres off the floor at once and are down again within 0.9 s."""
-        up = np.concatenate([[False], self.airborne > least, [False]])
-        edges = np.flatnonzero(np.diff(up.astype(np.int8)))
-        lengths = edges[1::2] - edges[::2]
+        """How often both feet leave the floor by ``least`` metres at once and are down again within 0.9 s.
+
+        Take-off and landing are both in the clip: one that starts in the air has shown no jump.
+        """
+        edges = np.flatnonzero(np.diff((self.airborne > least).astype(np.int8)))
+        if len(edges) and self.airborne[0] > least:
+            edges = edges[1:]
+        starts, stops = edges[: len(edges) // 2 * 2 : 2], edges[1::2]
+        lengths = stops - starts
         return int(((lengths >= 2) & (lengths <= 0.9 * self.fps)).sum())
 
     # -- arms

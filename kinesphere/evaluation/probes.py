@@ -165,9 +165,17 @@ def _probes() -> tuple[Probe, ...]:
         "While walking the man makes a right turn round a corner.",
         c.all_of(c.walks, right),
     )
-    add("turn", "then-left", "A person walks ahead and then turns to the left.", c.walks_then_turns("left"))
     add(
-        "turn", "then-right", "A person walks ahead and then turns to the right.", c.walks_then_turns("right")
+        "turn",
+        "then-left",
+        "After walking ahead for a moment the man changes course to the left.",
+        c.walks_then_turns("left"),
+    )
+    add(
+        "turn",
+        "then-right",
+        "After walking ahead for a moment the man changes course to the right.",
+        c.walks_then_turns("right"),
     )
     add("turn", "go-left", "Go on for two metres, then turn left and continue.", c.walks_then_turns("left"))
     add(

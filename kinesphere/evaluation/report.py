@@ -26,7 +26,7 @@ _ARROWS: Final = {True: "up", False: "down", None: "as real"}
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """Settings and rows: metric -> {mean, interval, values}."""
+    """Settings and rows: motions made in this run and their rate, metric -> {mean, interval, values}."""
     return {"settings": table.settings, "rows": [_row_json(row) for row in table.rows]}
 
 
@@ -36,7 +36,10 @@ def _row_json(row: Row) -> dict[str, Any]:
         interval = row.interval(metric)
         if interval is not None:
             metrics[metric] = {"mean": interval[0], "interval": interval[1], "values": row.values[metric]}
-    return {"name": row.name, "seconds": round(row.seconds, 1), "metrics": metrics}
+    about: dict[str, Any] = {"name": row.name, "made": row.made, "seconds": round(row.seconds, 1)}
+    if row.made:
+        about["motions_per_minute"] = round(60 * row.made / row.seconds, 1)
+    return {**about, "metrics": metrics}
 
 
 def save(table: Table, folder: Path | str, name: str = "t2m") -> tuple[Path, Path, Path]:

@@ -6,8 +6,10 @@ caption is nearest. Generating systems come from the caller (the command line wi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -41,11 +43,17 @@ class NearestNeighbour:
 
     A baseline that knows real motion by heart: what a generator adds to looking clips up. The seed chooses among the
     ``choices`` nearest captions (1: always the nearest). captions: at most so many of each clip are looked through,
-    spread evenly over what it has; embedding takes about 3 ms each, once.
+    spread evenly over what it has. cache: folder for their embeddings, which take minutes to make.
     """
 
     def __init__(
-        self, dataset: ClipDataset, encoder: TextFeatures, *, choices: int = 1, captions: int = 3
+        self,
+        dataset: ClipDataset,
+        encoder: TextFeatures,
+        *,
+        choices: int = 1,
+        captions: int = 3,
+        cache: Path | None = None,
     ) -> None:
         self._dataset = dataset
         self._encoder = encoder
@@ -59,7 +67,7 @@ class NearestNeighbour:
                 texts.append(caption)
         if not texts:
             raise InputError("data", "the train split has no captions to look up")
-        self._embeddings = self._embed(texts)
+        self._embeddings = self._cached(texts, cache)
 
     def __call__(self, texts: Sequence[str], lengths: Sequence[int], seed: int) -> list[FloatArray]:
         rng = np.random.default_rng(seed)
@@ -70,6 +78,21 @@ class NearestNeighbour:
             clip = self._clips[int(rng.choice(nearest))]
             found.append(fitted(self._dataset.features(clip), length))
         return found
+
+    def _cached(self, texts: list[str], folder: Path | None) -> FloatArray:
+        if folder is None:
+            return self._embed(texts)
+        # Another encoder says other things of the same texts: what it says of one is part of the name.
+        digest = hashlib.sha256("\n".join(texts).encode())
+        digest.update(self._embed(texts[:1]).tobytes())
+        file = folder / f"captions-{digest.hexdigest()[:16]}.npy"
+        if not file.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part.npy")
+            np.save(part, self._embed(texts))
+            part.replace(file)
+        stored: FloatArray = np.load(file, allow_pickle=False)
+        return stored
 
     def _embed(self, texts: list[str]) -> FloatArray:
         unique = {text: index for index, text in enumerate(dict.fromkeys(texts))}

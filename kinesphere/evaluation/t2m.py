@@ -21,7 +21,7 @@ from kinesphere.errors import InputError
 from kinesphere.evaluation.embedders import Evaluator
 from kinesphere.evaluation.systems import System
 from kinesphere.metrics import physics
-from kinesphere.metrics.t2m import HUMANML3D, Protocol, confidence, score
+from kinesphere.metrics.t2m import HUMANML3D, Protocol, confidence, multimodality, score
 from kinesphere.representations import hml263
 from kinesphere.skeleton import FloatArray
 
@@ -36,8 +36,8 @@ class Options:
     """repeats: passes over the test clips with newly drawn captions and batches. generations: how many of them let the
     systems generate anew; later repeats take the motions of an earlier one (fewer means faster and an interval that is
     too narrow; reported in the table's settings). limit: at most so many clips, 0 for all. multimodality_texts: texts
-    that varied systems answer ``protocol.multimodality_pairs`` times, 0 to leave the metric out. cache: folder in
-    which generated motion is kept, so that a run that was stopped goes on.
+    that varied systems answer ``multimodality_motions`` times, 0 to leave the metric out (published: 100 texts, 30
+    motions). cache: folder in which generated motion is kept, so that a run that was stopped goes on.
     """
 
     split: Split = "test"
@@ -45,6 +45,7 @@ class Options:
     generations: int = 20
     limit: int = 0
     multimodality_texts: int = 20
+    multimodality_motions: int = 30
     seed: int = 0
     cache: Path | None = None
     protocol: Protocol = HUMANML3D
@@ -52,10 +53,11 @@ class Options:
 
 @dataclass
 class Row:
-    """One system: metric -> one value a repeat."""
+    """One system: metric -> one value a repeat. made: motions that it made in this run, in ``seconds``."""
 
     name: str
     values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
+    made: int = 0
     seconds: float = 0.0
 
     def interval(self, metric: str) -> tuple[float, float] | None:
@@ -92,10 +94,17 @@ def run_t2m(
     """
     if options.repeats < 1 or options.generations < 1:
         raise InputError("repeats", "at least 1 repeat and 1 generation are needed")
+    if options.multimodality_texts and options.multimodality_motions < options.protocol.multimodality_pairs:
+        raise InputError(
+            "multimodality_motions",
+            f"at least {options.protocol.multimodality_pairs} are needed for its pairs",
+        )
     clips = _clips(dataset, options)
     protocol = replace(
         options.protocol,
-        diversity_pairs=min(options.protocol.diversity_pairs, len(clips) // options.protocol.batch * 32),
+        diversity_pairs=min(
+            options.protocol.diversity_pairs, len(clips) // options.protocol.batch * options.protocol.batch
+        ),
     )
     lengths = [clip.frames // _UNIT * _UNIT for clip in clips]
     real = [dataset.features(clip)[:length] for clip, length in zip(clips, lengths, strict=True)]
@@ -119,7 +128,7 @@ def run_t2m(
             rows[0],
             text_embeddings[order],
             real_embeddings[order],
-            real_embeddings,
+            real_embeddings[order],
             protocol,
             repeat,
             real_skating,
@@ -128,7 +137,7 @@ def run_t2m(
             rows[1],
             text_embeddings[order],
             real_embeddings[others],
-            real_embeddings,
+            real_embeddings[order],
             protocol,
             repeat,
             real_skating,
@@ -136,15 +145,21 @@ def run_t2m(
         if progress:
             progress("real", repeat * (len(systems) + 1) + 1, total)
         for index, system in enumerate(systems):
-            started = time.perf_counter()
+            row = rows[2 + index]
             if (system.name, generation) not in kept:
                 seed = options.seed * 1000 + generation
-                motions = _generated(system, texts, lengths, seed, _file(options, system, generation))
+                motions = _generated(row, system, texts, lengths, seed, _file(options, system, generation))
                 kept[system.name, generation] = evaluator.motions(motions), _skating(motions)
             embeddings, skating = kept[system.name, generation]
-            row = rows[2 + index]
-            row.seconds += time.perf_counter() - started
-            _add(row, text_embeddings[order], embeddings[order], real_embeddings, protocol, repeat, skating)
+            _add(
+                row,
+                text_embeddings[order],
+                embeddings[order],
+                real_embeddings[order],
+                protocol,
+                repeat,
+                skating,
+            )
             if progress:
                 progress(system.name, repeat * (len(systems) + 1) + index + 2, total)
     if options.multimodality_texts:
@@ -161,6 +176,8 @@ def run_t2m(
         "generations": min(options.generations, options.repeats),
         "batch": protocol.batch,
         "diversity_pairs": protocol.diversity_pairs,
+        "multimodality_texts": min(options.multimodality_texts, len(clips)),
+        "multimodality_motions": options.multimodality_motions,
         "seed": options.seed,
     }
     return Table(rows, settings)
@@ -212,14 +229,17 @@ def _file(options: Options, system: System, generation: int) -> Path | None:
 
 
 def _generated(
-    system: System, texts: Sequence[str], lengths: Sequence[int], seed: int, file: Path | None
+    row: Row, system: System, texts: Sequence[str], lengths: Sequence[int], seed: int, file: Path | None
 ) -> list[FloatArray]:
     if file is not None and file.is_file():
         with np.load(file, allow_pickle=False) as stored:
             if list(stored["texts"]) == list(texts):
                 borders = np.cumsum(stored["lengths"])[:-1]
                 return list(np.split(stored["motions"], borders))
+    started = time.perf_counter()
     motions = [np.asarray(motion, dtype=np.float32) for motion in system.generate(texts, lengths, seed)]
+    row.seconds += time.perf_counter() - started
+    row.made += len(motions)
     if [len(motion) for motion in motions] != list(lengths) or any(
         motion.shape[1:] != (263,) for motion in motions
     ):
@@ -241,19 +261,17 @@ def _multimodality(
     options: Options,
 ) -> None:
     """Each of some texts several times over; the pairs drawn anew for each repeat."""
-    from kinesphere.metrics.t2m import multimodality
-
-    pairs = options.protocol.multimodality_pairs
     rng = np.random.default_rng([options.seed, 11])
     chosen = rng.permutation(len(clips))[: options.multimodality_texts]
     texts = [_caption(clips[index], rng) for index in chosen]
     asked = [lengths[index] for index in chosen]
     embedded = []
-    for again in range(pairs):
+    for again in range(options.multimodality_motions):
         seed = options.seed * 1000 + 500 + again
         file = _file(options, System(f"{system.name} mm", system.generate), again)
-        embedded.append(evaluator.motions(_generated(system, texts, asked, seed, file)))
+        embedded.append(evaluator.motions(_generated(row, system, texts, asked, seed, file)))
     stacked = np.stack(embedded, axis=1)
     row.values["multimodality"] = [
-        multimodality(stacked, pairs, options.seed + repeat) for repeat in range(options.repeats)
+        multimodality(stacked, options.protocol.multimodality_pairs, options.seed + repeat)
+        for repeat in range(options.repeats)
     ]

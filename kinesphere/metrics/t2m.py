@@ -136,7 +136,8 @@ def fid(real: Embeddings, generated: Embeddings) -> float:
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0.0)).sum()
     gap = a.mean(axis=0) - b.mean(axis=0)
-    return float(gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
+    # A distance is not negative, but rounding may leave -1e-7 where both are the same.
+    return max(0.0, float(gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2 * cross))
 
 
 def diversity(motion: Embeddings, pairs: int = 300, seed: int = 0) -> float:
