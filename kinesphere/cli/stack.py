@@ -22,7 +22,8 @@ from kinesphere.errors import InputError
 # In the order of their start: a service that others call comes before them.
 SERVICES: Final = ("tokenizer", "decoder", "planner")
 HOST: Final = "127.0.0.1"
-READY_SECONDS: Final = 90.0
+# A service that dies is noticed at once; a slow one on a busy machine is worth waiting for.
+READY_SECONDS: Final = 300.0
 GRACE_SECONDS: Final = 10.0
 # A child that dies is started again, but not for ever.
 RESTARTS, RESTART_WINDOW = 3, 60.0
