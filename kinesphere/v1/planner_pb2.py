@@ -29,7 +29,7 @@ from kinesphere.v1 import status_pb2 as kinesphere_dot_v1_dot_status__pb2
 from kinesphere.v1 import tokens_pb2 as kinesphere_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkinesphere/v1/planner.proto\x12\rkinesphere.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bkinesphere/v1/decoder.proto\x1a\x1akinesphere/v1/motion.proto\x1a\x1akinesphere/v1/status.proto\x1a\x1akinesphere/v1/tokens.proto\"\xdd\x03\n\x0fGenerateRequest\x12\x66\n\x04text\x18\x01 \x01(\tBX\xbaHUr\x05\x10\x01\x18\xd0\x0f\xba\x01K\n\ntext.blank\x12\x17must not be only blanks\x1a$this == \'\' || this.matches(\'[^\\\\s]\')\x12*\n\x07seconds\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12\x1a\n\x04seed\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x33\n\x0btemperature\x18\x04 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x01\x88\x01\x01\x12-\n\x05top_p\x18\x05 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x02\x88\x01\x01\x12\x15\n\x08thinking\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12:\n\x0c\x64\x65\x63oder_mode\x18\x07 \x01(\x0e\x32\x1a.kinesphere.v1.DecoderModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x03\x66ps\x18\x08 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00$@@\x01H\x04\x88\x01\x01\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x0b\n\t_thinkingB\x06\n\x04_fps\"\x83\x02\n\x10GenerateResponse\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionHeaderH\x00\x12)\n\x07thought\x18\x02 \x01(\x0b\x32\x16.kinesphere.v1.ThoughtH\x00\x12\x30\n\x0bplan_tokens\x18\x03 \x01(\x0b\x32\x19.kinesphere.v1.PlanTokensH\x00\x12,\n\x06motion\x18\x04 \x01(\x0b\x32\x1a.kinesphere.v1.MotionChunkH\x00\x12-\n\x06status\x18\x05 \x01(\x0b\x32\x1b.kinesphere.v1.StreamStatusH\x00\x42\x06\n\x04part\"\x17\n\x07Thought\x12\x0c\n\x04text\x18\x01 \x01(\t\"L\n\nPlanTokens\x12\x13\n\x0bstart_block\x18\x01 \x01(\x05\x12)\n\x06\x62locks\x18\x02 \x03(\x0b\x32\x19.kinesphere.v1.TokenBlock\"\x96\x02\n\x0e\x43\x61ptionRequest\x12-\n\x06motion\x18\x01 \x01(\x0b\x32\x15.kinesphere.v1.MotionB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\x04seed\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x33\n\x0btemperature\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x01\x88\x01\x01\x12-\n\x05top_p\x18\x04 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x02\x88\x01\x01\x12#\n\nmax_tokens\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x02(\x01H\x03\x88\x01\x01\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokens\"6\n\x0f\x43\x61ptionResponse\x12\x0f\n\x07\x63\x61ption\x18\x01 \x01(\t\x12\x12\n\nnum_tokens\x18\x02 \x01(\x05\"\x1f\n\x1dPlannerServiceDescribeRequest\"\xed\x01\n\x1ePlannerServiceDescribeResponse\x12\x16\n\x0elanguage_model\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x1b\n\x13max_blocks_per_pass\x18\x03 \x01(\x05\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\x01\x12\x1b\n\x13\x64\x65\x66\x61ult_temperature\x18\x05 \x01(\x01\x12\x15\n\rdefault_top_p\x18\x06 \x01(\x01\x12\x13\n\x0b\x64\x65\x66\x61ult_fps\x18\x07 \x01(\x01\x12(\n\x06models\x18\x08 \x03(\x0b\x32\x18.kinesphere.v1.ModelInfo2\x92\x02\n\x0ePlannerService\x12M\n\x08Generate\x12\x1e.kinesphere.v1.GenerateRequest\x1a\x1f.kinesphere.v1.GenerateResponse0\x01\x12H\n\x07\x43\x61ption\x12\x1d.kinesphere.v1.CaptionRequest\x1a\x1e.kinesphere.v1.CaptionResponse\x12g\n\x08\x44\x65scribe\x12,.kinesphere.v1.PlannerServiceDescribeRequest\x1a-.kinesphere.v1.PlannerServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkinesphere/v1/planner.proto\x12\rkinesphere.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bkinesphere/v1/decoder.proto\x1a\x1akinesphere/v1/motion.proto\x1a\x1akinesphere/v1/status.proto\x1a\x1akinesphere/v1/tokens.proto\"\xe9\x03\n\x0fGenerateRequest\x12r\n\x04text\x18\x01 \x01(\tBd\xbaHar\x05\x10\x01\x18\xd0\x0f\xba\x01W\n\ntext.blank\x12\x17must not be only blanks\x1a\x30this == \'\' || this.matches(\'[^\\\\s\\\\p{Z}\\\\p{C}]\')\x12*\n\x07seconds\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12\x1a\n\x04seed\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x33\n\x0btemperature\x18\x04 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x01\x88\x01\x01\x12-\n\x05top_p\x18\x05 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x02\x88\x01\x01\x12\x15\n\x08thinking\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12:\n\x0c\x64\x65\x63oder_mode\x18\x07 \x01(\x0e\x32\x1a.kinesphere.v1.DecoderModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x03\x66ps\x18\x08 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00$@@\x01H\x04\x88\x01\x01\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x0b\n\t_thinkingB\x06\n\x04_fps\"\x83\x02\n\x10GenerateResponse\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionHeaderH\x00\x12)\n\x07thought\x18\x02 \x01(\x0b\x32\x16.kinesphere.v1.ThoughtH\x00\x12\x30\n\x0bplan_tokens\x18\x03 \x01(\x0b\x32\x19.kinesphere.v1.PlanTokensH\x00\x12,\n\x06motion\x18\x04 \x01(\x0b\x32\x1a.kinesphere.v1.MotionChunkH\x00\x12-\n\x06status\x18\x05 \x01(\x0b\x32\x1b.kinesphere.v1.StreamStatusH\x00\x42\x06\n\x04part\"\x17\n\x07Thought\x12\x0c\n\x04text\x18\x01 \x01(\t\"L\n\nPlanTokens\x12\x13\n\x0bstart_block\x18\x01 \x01(\x05\x12)\n\x06\x62locks\x18\x02 \x03(\x0b\x32\x19.kinesphere.v1.TokenBlock\"\x96\x02\n\x0e\x43\x61ptionRequest\x12-\n\x06motion\x18\x01 \x01(\x0b\x32\x15.kinesphere.v1.MotionB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\x04seed\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x33\n\x0btemperature\x18\x03 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x01\x88\x01\x01\x12-\n\x05top_p\x18\x04 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x00\x00@\x01H\x02\x88\x01\x01\x12#\n\nmax_tokens\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x02(\x01H\x03\x88\x01\x01\x42\x07\n\x05_seedB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokens\"6\n\x0f\x43\x61ptionResponse\x12\x0f\n\x07\x63\x61ption\x18\x01 \x01(\t\x12\x12\n\nnum_tokens\x18\x02 \x01(\x05\"\x1f\n\x1dPlannerServiceDescribeRequest\"\xed\x01\n\x1ePlannerServiceDescribeResponse\x12\x16\n\x0elanguage_model\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x1b\n\x13max_blocks_per_pass\x18\x03 \x01(\x05\x12\x13\n\x0bmax_seconds\x18\x04 \x01(\x01\x12\x1b\n\x13\x64\x65\x66\x61ult_temperature\x18\x05 \x01(\x01\x12\x15\n\rdefault_top_p\x18\x06 \x01(\x01\x12\x13\n\x0b\x64\x65\x66\x61ult_fps\x18\x07 \x01(\x01\x12(\n\x06models\x18\x08 \x03(\x0b\x32\x18.kinesphere.v1.ModelInfo2\x92\x02\n\x0ePlannerService\x12M\n\x08Generate\x12\x1e.kinesphere.v1.GenerateRequest\x1a\x1f.kinesphere.v1.GenerateResponse0\x01\x12H\n\x07\x43\x61ption\x12\x1d.kinesphere.v1.CaptionRequest\x1a\x1e.kinesphere.v1.CaptionResponse\x12g\n\x08\x44\x65scribe\x12,.kinesphere.v1.PlannerServiceDescribeRequest\x1a-.kinesphere.v1.PlannerServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinesphere.v1.planner_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['text']._loaded_options = None
-  _globals['_GENERATEREQUEST'].fields_by_name['text']._serialized_options = b'\272HUr\005\020\001\030\320\017\272\001K\n\ntext.blank\022\027must not be only blanks\032$this == \'\' || this.matches(\'[^\\\\s]\')'
+  _globals['_GENERATEREQUEST'].fields_by_name['text']._serialized_options = b'\272Har\005\020\001\030\320\017\272\001W\n\ntext.blank\022\027must not be only blanks\0320this == \'\' || this.matches(\'[^\\\\s\\\\p{Z}\\\\p{C}]\')'
   _globals['_GENERATEREQUEST'].fields_by_name['seconds']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['seconds']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000\000N@)\000\000\000\000\000\000\000\000@\001'
   _globals['_GENERATEREQUEST'].fields_by_name['seed']._loaded_options = None
@@ -61,21 +61,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAPTIONREQUEST'].fields_by_name['max_tokens']._loaded_options = None
   _globals['_CAPTIONREQUEST'].fields_by_name['max_tokens']._serialized_options = b'\272H\007\032\005\030\200\002(\001'
   _globals['_GENERATEREQUEST']._serialized_start=189
-  _globals['_GENERATEREQUEST']._serialized_end=666
-  _globals['_GENERATERESPONSE']._serialized_start=669
-  _globals['_GENERATERESPONSE']._serialized_end=928
-  _globals['_THOUGHT']._serialized_start=930
-  _globals['_THOUGHT']._serialized_end=953
-  _globals['_PLANTOKENS']._serialized_start=955
-  _globals['_PLANTOKENS']._serialized_end=1031
-  _globals['_CAPTIONREQUEST']._serialized_start=1034
-  _globals['_CAPTIONREQUEST']._serialized_end=1312
-  _globals['_CAPTIONRESPONSE']._serialized_start=1314
-  _globals['_CAPTIONRESPONSE']._serialized_end=1368
-  _globals['_PLANNERSERVICEDESCRIBEREQUEST']._serialized_start=1370
-  _globals['_PLANNERSERVICEDESCRIBEREQUEST']._serialized_end=1401
-  _globals['_PLANNERSERVICEDESCRIBERESPONSE']._serialized_start=1404
-  _globals['_PLANNERSERVICEDESCRIBERESPONSE']._serialized_end=1641
-  _globals['_PLANNERSERVICE']._serialized_start=1644
-  _globals['_PLANNERSERVICE']._serialized_end=1918
+  _globals['_GENERATEREQUEST']._serialized_end=678
+  _globals['_GENERATERESPONSE']._serialized_start=681
+  _globals['_GENERATERESPONSE']._serialized_end=940
+  _globals['_THOUGHT']._serialized_start=942
+  _globals['_THOUGHT']._serialized_end=965
+  _globals['_PLANTOKENS']._serialized_start=967
+  _globals['_PLANTOKENS']._serialized_end=1043
+  _globals['_CAPTIONREQUEST']._serialized_start=1046
+  _globals['_CAPTIONREQUEST']._serialized_end=1324
+  _globals['_CAPTIONRESPONSE']._serialized_start=1326
+  _globals['_CAPTIONRESPONSE']._serialized_end=1380
+  _globals['_PLANNERSERVICEDESCRIBEREQUEST']._serialized_start=1382
+  _globals['_PLANNERSERVICEDESCRIBEREQUEST']._serialized_end=1413
+  _globals['_PLANNERSERVICEDESCRIBERESPONSE']._serialized_start=1416
+  _globals['_PLANNERSERVICEDESCRIBERESPONSE']._serialized_end=1653
+  _globals['_PLANNERSERVICE']._serialized_start=1656
+  _globals['_PLANNERSERVICE']._serialized_end=1930
 # @@protoc_insertion_point(module_scope)

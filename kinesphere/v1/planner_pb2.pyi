@@ -37,7 +37,7 @@ class GenerateRequest(_message.Message):
     DECODER_MODE_FIELD_NUMBER: _builtins.int
     FPS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What the person does, in English, 1 to 2,000 characters, not only blanks. Required. The models read about the first
+    """What the person does, in English, 1 to 2,000 characters, not only blanks and control characters. Required. The models read about the first
     32 words.
     """
     seconds: _builtins.float

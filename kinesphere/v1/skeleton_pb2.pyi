@@ -46,7 +46,7 @@ class Skeleton(_message.Message):
     @_builtins.property
     def offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Shape [22,3] row-major (66 values), metres: each joint's place in its parent's frame in the rest pose; zeros for the
-        root. Each value is finite and within 10 m.
+        root. Each value is finite and within 10 m; knees and ankles are at least 1 cm from their parents.
         """
 
     def __init__(

@@ -28,7 +28,7 @@ from kinesphere.v1 import status_pb2 as kinesphere_dot_v1_dot_status__pb2
 from kinesphere.v1 import tokens_pb2 as kinesphere_dot_v1_dot_tokens__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkinesphere/v1/tokenizer.proto\x12\rkinesphere.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1akinesphere/v1/motion.proto\x1a\x1akinesphere/v1/status.proto\x1a\x1akinesphere/v1/tokens.proto\"U\n\rEncodeRequest\x12-\n\x06motion\x18\x01 \x01(\x0b\x32\x15.kinesphere.v1.MotionB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\rwith_features\x18\x02 \x01(\x08\"\xbd\x01\n\x0e\x45ncodeResponse\x12+\n\x06tokens\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionTokens\x12\x12\n\nnum_frames\x18\x02 \x01(\x05\x12\x35\n\x11semantic_features\x18\x03 \x01(\x0b\x32\x1a.kinesphere.v1.FloatTensor\x12\x33\n\x0f\x64\x65tail_features\x18\x04 \x01(\x0b\x32\x1a.kinesphere.v1.FloatTensor\"\xa9\x01\n\x1dTokenizerServiceDecodeRequest\x12\x33\n\x06tokens\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionTokensB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x03\x66ps\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00$@@\x01H\x00\x88\x01\x01\x12\x1e\n\nnum_frames\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe0](\x00\x42\x06\n\x04_fps\"G\n\x1eTokenizerServiceDecodeResponse\x12%\n\x06motion\x18\x01 \x01(\x0b\x32\x15.kinesphere.v1.Motion\"E\n\x0c\x45mbedRequest\x12\x35\n\x06inputs\x18\x01 \x03(\x0b\x32\x19.kinesphere.v1.EmbedInputB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"\xaf\x01\n\nEmbedInput\x12h\n\x04text\x18\x01 \x01(\tBX\xbaHUr\x05\x10\x01\x18\xd0\x0f\xba\x01K\n\ntext.blank\x12\x17must not be only blanks\x1a$this == \'\' || this.matches(\'[^\\\\s]\')H\x00\x12\'\n\x06motion\x18\x02 \x01(\x0b\x32\x15.kinesphere.v1.MotionH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"=\n\rEmbedResponse\x12,\n\nembeddings\x18\x01 \x03(\x0b\x32\x18.kinesphere.v1.Embedding\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"j\n\rSearchRequest\x12\x30\n\x05query\x18\x01 \x01(\x0b\x32\x19.kinesphere.v1.EmbedInputB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"8\n\x0eSearchResponse\x12&\n\x04hits\x18\x01 \x03(\x0b\x32\x18.kinesphere.v1.SearchHit\"]\n\tSearchHit\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07\x63\x61ption\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"!\n\x1fTokenizerServiceDescribeRequest\"\xa3\x02\n TokenizerServiceDescribeResponse\x12\x1e\n\x16semantic_codebook_size\x18\x01 \x01(\x05\x12\x1c\n\x14\x64\x65tail_codebook_size\x18\x02 \x01(\x05\x12\x14\n\x0c\x64\x65tail_depth\x18\x03 \x01(\x05\x12\x18\n\x10\x66rames_per_block\x18\x04 \x01(\x05\x12\x18\n\x10\x64\x65tail_per_block\x18\x05 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x06 \x01(\x01\x12\x16\n\x0e\x65mbedding_size\x18\x07 \x01(\x05\x12\x14\n\x0c\x66\x65\x61ture_size\x18\x08 \x01(\x05\x12\x12\n\nindex_size\x18\t \x01(\x05\x12(\n\x06models\x18\n \x03(\x0b\x32\x18.kinesphere.v1.ModelInfo2\xb8\x03\n\x10TokenizerService\x12\x45\n\x06\x45ncode\x12\x1c.kinesphere.v1.EncodeRequest\x1a\x1d.kinesphere.v1.EncodeResponse\x12\x65\n\x06\x44\x65\x63ode\x12,.kinesphere.v1.TokenizerServiceDecodeRequest\x1a-.kinesphere.v1.TokenizerServiceDecodeResponse\x12\x42\n\x05\x45mbed\x12\x1b.kinesphere.v1.EmbedRequest\x1a\x1c.kinesphere.v1.EmbedResponse\x12\x45\n\x06Search\x12\x1c.kinesphere.v1.SearchRequest\x1a\x1d.kinesphere.v1.SearchResponse\x12k\n\x08\x44\x65scribe\x12..kinesphere.v1.TokenizerServiceDescribeRequest\x1a/.kinesphere.v1.TokenizerServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkinesphere/v1/tokenizer.proto\x12\rkinesphere.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1akinesphere/v1/motion.proto\x1a\x1akinesphere/v1/status.proto\x1a\x1akinesphere/v1/tokens.proto\"U\n\rEncodeRequest\x12-\n\x06motion\x18\x01 \x01(\x0b\x32\x15.kinesphere.v1.MotionB\x06\xbaH\x03\xc8\x01\x01\x12\x15\n\rwith_features\x18\x02 \x01(\x08\"\xbd\x01\n\x0e\x45ncodeResponse\x12+\n\x06tokens\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionTokens\x12\x12\n\nnum_frames\x18\x02 \x01(\x05\x12\x35\n\x11semantic_features\x18\x03 \x01(\x0b\x32\x1a.kinesphere.v1.FloatTensor\x12\x33\n\x0f\x64\x65tail_features\x18\x04 \x01(\x0b\x32\x1a.kinesphere.v1.FloatTensor\"\xa9\x01\n\x1dTokenizerServiceDecodeRequest\x12\x33\n\x06tokens\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionTokensB\x06\xbaH\x03\xc8\x01\x01\x12+\n\x03\x66ps\x18\x02 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00$@@\x01H\x00\x88\x01\x01\x12\x1e\n\nnum_frames\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe0](\x00\x42\x06\n\x04_fps\"G\n\x1eTokenizerServiceDecodeResponse\x12%\n\x06motion\x18\x01 \x01(\x0b\x32\x15.kinesphere.v1.Motion\"E\n\x0c\x45mbedRequest\x12\x35\n\x06inputs\x18\x01 \x03(\x0b\x32\x19.kinesphere.v1.EmbedInputB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"\xbb\x01\n\nEmbedInput\x12t\n\x04text\x18\x01 \x01(\tBd\xbaHar\x05\x10\x01\x18\xd0\x0f\xba\x01W\n\ntext.blank\x12\x17must not be only blanks\x1a\x30this == \'\' || this.matches(\'[^\\\\s\\\\p{Z}\\\\p{C}]\')H\x00\x12\'\n\x06motion\x18\x02 \x01(\x0b\x32\x15.kinesphere.v1.MotionH\x00\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"=\n\rEmbedResponse\x12,\n\nembeddings\x18\x01 \x03(\x0b\x32\x18.kinesphere.v1.Embedding\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"j\n\rSearchRequest\x12\x30\n\x05query\x18\x01 \x01(\x0b\x32\x19.kinesphere.v1.EmbedInputB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x05limit\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"8\n\x0eSearchResponse\x12&\n\x04hits\x18\x01 \x03(\x0b\x32\x18.kinesphere.v1.SearchHit\"]\n\tSearchHit\x12\x0f\n\x07\x63lip_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07\x63\x61ption\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"!\n\x1fTokenizerServiceDescribeRequest\"\xa3\x02\n TokenizerServiceDescribeResponse\x12\x1e\n\x16semantic_codebook_size\x18\x01 \x01(\x05\x12\x1c\n\x14\x64\x65tail_codebook_size\x18\x02 \x01(\x05\x12\x14\n\x0c\x64\x65tail_depth\x18\x03 \x01(\x05\x12\x18\n\x10\x66rames_per_block\x18\x04 \x01(\x05\x12\x18\n\x10\x64\x65tail_per_block\x18\x05 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x06 \x01(\x01\x12\x16\n\x0e\x65mbedding_size\x18\x07 \x01(\x05\x12\x14\n\x0c\x66\x65\x61ture_size\x18\x08 \x01(\x05\x12\x12\n\nindex_size\x18\t \x01(\x05\x12(\n\x06models\x18\n \x03(\x0b\x32\x18.kinesphere.v1.ModelInfo2\xb8\x03\n\x10TokenizerService\x12\x45\n\x06\x45ncode\x12\x1c.kinesphere.v1.EncodeRequest\x1a\x1d.kinesphere.v1.EncodeResponse\x12\x65\n\x06\x44\x65\x63ode\x12,.kinesphere.v1.TokenizerServiceDecodeRequest\x1a-.kinesphere.v1.TokenizerServiceDecodeResponse\x12\x42\n\x05\x45mbed\x12\x1b.kinesphere.v1.EmbedRequest\x1a\x1c.kinesphere.v1.EmbedResponse\x12\x45\n\x06Search\x12\x1c.kinesphere.v1.SearchRequest\x1a\x1d.kinesphere.v1.SearchResponse\x12k\n\x08\x44\x65scribe\x12..kinesphere.v1.TokenizerServiceDescribeRequest\x1a/.kinesphere.v1.TokenizerServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,7 +48,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDINPUT'].oneofs_by_name['input']._loaded_options = None
   _globals['_EMBEDINPUT'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_EMBEDINPUT'].fields_by_name['text']._loaded_options = None
-  _globals['_EMBEDINPUT'].fields_by_name['text']._serialized_options = b'\272HUr\005\020\001\030\320\017\272\001K\n\ntext.blank\022\027must not be only blanks\032$this == \'\' || this.matches(\'[^\\\\s]\')'
+  _globals['_EMBEDINPUT'].fields_by_name['text']._serialized_options = b'\272Har\005\020\001\030\320\017\272\001W\n\ntext.blank\022\027must not be only blanks\0320this == \'\' || this.matches(\'[^\\\\s\\\\p{Z}\\\\p{C}]\')'
   _globals['_SEARCHREQUEST'].fields_by_name['query']._loaded_options = None
   _globals['_SEARCHREQUEST'].fields_by_name['query']._serialized_options = b'\272H\003\310\001\001'
   _globals['_SEARCHREQUEST'].fields_by_name['limit']._loaded_options = None
@@ -64,21 +64,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDREQUEST']._serialized_start=685
   _globals['_EMBEDREQUEST']._serialized_end=754
   _globals['_EMBEDINPUT']._serialized_start=757
-  _globals['_EMBEDINPUT']._serialized_end=932
-  _globals['_EMBEDRESPONSE']._serialized_start=934
-  _globals['_EMBEDRESPONSE']._serialized_end=995
-  _globals['_EMBEDDING']._serialized_start=997
-  _globals['_EMBEDDING']._serialized_end=1024
-  _globals['_SEARCHREQUEST']._serialized_start=1026
-  _globals['_SEARCHREQUEST']._serialized_end=1132
-  _globals['_SEARCHRESPONSE']._serialized_start=1134
-  _globals['_SEARCHRESPONSE']._serialized_end=1190
-  _globals['_SEARCHHIT']._serialized_start=1192
-  _globals['_SEARCHHIT']._serialized_end=1285
-  _globals['_TOKENIZERSERVICEDESCRIBEREQUEST']._serialized_start=1287
-  _globals['_TOKENIZERSERVICEDESCRIBEREQUEST']._serialized_end=1320
-  _globals['_TOKENIZERSERVICEDESCRIBERESPONSE']._serialized_start=1323
-  _globals['_TOKENIZERSERVICEDESCRIBERESPONSE']._serialized_end=1614
-  _globals['_TOKENIZERSERVICE']._serialized_start=1617
-  _globals['_TOKENIZERSERVICE']._serialized_end=2057
+  _globals['_EMBEDINPUT']._serialized_end=944
+  _globals['_EMBEDRESPONSE']._serialized_start=946
+  _globals['_EMBEDRESPONSE']._serialized_end=1007
+  _globals['_EMBEDDING']._serialized_start=1009
+  _globals['_EMBEDDING']._serialized_end=1036
+  _globals['_SEARCHREQUEST']._serialized_start=1038
+  _globals['_SEARCHREQUEST']._serialized_end=1144
+  _globals['_SEARCHRESPONSE']._serialized_start=1146
+  _globals['_SEARCHRESPONSE']._serialized_end=1202
+  _globals['_SEARCHHIT']._serialized_start=1204
+  _globals['_SEARCHHIT']._serialized_end=1297
+  _globals['_TOKENIZERSERVICEDESCRIBEREQUEST']._serialized_start=1299
+  _globals['_TOKENIZERSERVICEDESCRIBEREQUEST']._serialized_end=1332
+  _globals['_TOKENIZERSERVICEDESCRIBERESPONSE']._serialized_start=1335
+  _globals['_TOKENIZERSERVICEDESCRIBERESPONSE']._serialized_end=1626
+  _globals['_TOKENIZERSERVICE']._serialized_start=1629
+  _globals['_TOKENIZERSERVICE']._serialized_end=2069
 # @@protoc_insertion_point(module_scope)

@@ -182,7 +182,7 @@ class EmbedInput(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     MOTION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """English text, 1 to 2,000 characters, not only blanks."""
+    """English text, 1 to 2,000 characters, not only blanks and control characters."""
     @_builtins.property
     def motion(self) -> _motion_pb2.Motion:
         """A motion; the space is about movements of 2 to 10 s, the first 10 s are read."""

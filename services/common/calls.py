@@ -63,13 +63,16 @@ class Calls(grpc.aio.ServerInterceptor):
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._cut = False
+        self._draining = False
 
     async def drain(self, seconds: float) -> None:
-        """Return when no call is in flight; those that still are after ``seconds`` end with UNAVAILABLE, DRAINING."""
+        """Refuse new calls with UNAVAILABLE, DRAINING; return when none is in flight.
+
+        Those that still are after ``seconds`` end the same way.
+        """
+        self._draining = True
         if await self._wait_idle(seconds):
             return
-        self._cut = True
         log.warning("cutting calls off", calls=self._in_flight)
         now = asyncio.get_running_loop().time()
         for timer in self._timers:
@@ -197,6 +200,8 @@ class Calls(grpc.aio.ServerInterceptor):
     ) -> Any:
         with self._tracing.call(method, metadata):
             self._authenticate(metadata)
+            if self._draining:
+                raise _draining()
             limit = self._seconds_left(context)
             timer = asyncio.timeout(limit)
             try:
@@ -208,8 +213,8 @@ class Calls(grpc.aio.ServerInterceptor):
                         self._metrics.queue_seconds.observe(waited)
                         return await answer(requests, context)
             except TimeoutError as error:
-                if timer.expired() and self._cut:
-                    raise DrainingError("the server has stopped", retry_after=_CUT_SECONDS) from error
+                if timer.expired() and self._draining:
+                    raise _draining() from error
                 if timer.expired():
                     raise DeadlineError(f"took longer than {limit:g} s") from error
                 raise  # something inside gave up on its own
@@ -253,6 +258,10 @@ class Calls(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
         return wrapped
+
+
+def _draining() -> DrainingError:
+    return DrainingError("the server is shutting down", retry_after=_CUT_SECONDS)
 
 
 def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:

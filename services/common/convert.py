@@ -21,8 +21,10 @@ from kinesphere.v1 import motion_pb2, skeleton_pb2, tokens_pb2
 MAX_SECONDS = 600.0
 MAX_FRAMES = 12_000
 MAX_METRES = 10_000.0
+MIN_LEG_METRES = 0.01
 DETAIL_PER_BLOCK = 4
 _SKELETON = "smpl22"
+_LEGS = [JOINT_NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("knee", "ankle")]
 _Made = TypeVar("_Made")
 _Message = TypeVar("_Message", bound=Message)
 FloatArray = NDArray[np.float32]
@@ -125,6 +127,13 @@ def skeleton_from_proto(message: skeleton_pb2.Skeleton, path: str = "skeleton") 
     if tuple(message.parents) != PARENTS:
         raise InputError(f"{path}.parents", f"expected {list(PARENTS)}")
     offsets = _array(f"{path}.offsets", message.offsets, (NUM_JOINTS, 3), 10.0)
+    for joint in _LEGS:
+        # Steps are scaled by the legs' length.
+        if np.linalg.norm(offsets[joint]) < MIN_LEG_METRES:
+            raise InputError(
+                f"{path}.offsets",
+                f"{JOINT_NAMES[joint]} is less than {MIN_LEG_METRES:g} m from {JOINT_NAMES[PARENTS[joint]]}",
+            )
     if np.array_equal(offsets, SMPL22.offsets):
         return SMPL22
     return Skeleton(JOINT_NAMES, PARENTS, offsets)

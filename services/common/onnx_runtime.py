@@ -89,7 +89,9 @@ class OnnxRuntime:
     async def describe(self, model: str) -> ModelDescription:
         """See ``ModelRuntime.describe``."""
         loaded = await self._get(model)
-        return ModelDescription(loaded.config.name, loaded.config.version, loaded.sha256)
+        config = loaded.config
+        inputs = {name: spec.dims for name, spec in config.inputs.items()}
+        return ModelDescription(config.name, config.version, loaded.sha256, inputs)
 
     async def close(self) -> None:
         """See ``ModelRuntime.close``."""

@@ -7,7 +7,7 @@ In process it is ``onnx_runtime.OnnxRuntime``. A Triton server fits the same int
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,11 +19,16 @@ Tensors = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What Describe says of a model. ``sha256``: of the weights file, hexadecimal; empty when it is not known."""
+    """What Describe says of a model.
+
+    sha256: of the weights file, hexadecimal; empty when it is not known. inputs: shape of each, without the batch axis,
+    -1 where any length is taken.
+    """
 
     name: str
     version: str
     sha256: str
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class ModelRuntime(Protocol):
@@ -43,7 +48,7 @@ class ModelRuntime(Protocol):
         ...
 
     async def describe(self, model: str) -> ModelDescription:
-        """Name, version and hash; loads the model. Raises PreconditionError."""
+        """Name, version, hash and inputs; loads the model. Raises PreconditionError."""
         ...
 
     async def close(self) -> None:

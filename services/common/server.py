@@ -23,8 +23,6 @@ from services.common.metrics import Metrics, MetricsPage
 from services.common.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
-_ARRIVING_SECONDS = 0.05  # between gRPC's acceptance of a call and the start of its handler
-_LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Server:
     async def stop(self, grace: float | None = None) -> None:
         """Drain: health says NOT_SERVING, new calls are refused, those in flight get ``grace`` seconds to end.
 
-        Those that do not end in time get UNAVAILABLE (DRAINING). Watches of health and reflection hold nothing up.
+        Both kinds of refusal are UNAVAILABLE (DRAINING). Watches of health and reflection hold nothing up.
         """
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop(grace))
@@ -116,12 +114,10 @@ class Server:
         if self.settings.drain_delay:
             await asyncio.sleep(self.settings.drain_delay)
         seconds = self.settings.drain_seconds if grace is None else grace
-        # GOAWAY first: clients look for another server at once. Calls that had just arrived still start.
-        refusing = asyncio.ensure_future(self._server.stop(seconds + _LAST_SECONDS))
-        await asyncio.sleep(_ARRIVING_SECONDS)
+        # Until the last call has ended gRPC keeps listening: probes hear NOT_SERVING, new calls why they are refused.
+        # (Its own shutdown would close the port, and end calls that have just arrived with CANCELLED.)
         await self._calls.drain(seconds)
         await self._server.stop(None)
-        await refusing
         if self._page:
             await asyncio.to_thread(self._page.close)
         self._traces.close()
@@ -182,7 +178,12 @@ def run(settings: ServiceSettings, build: Build) -> None:
 def _options(settings: ServiceSettings) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Answers are bounded by the limits of the requests; a caller has a limit of its own on what it receives.
+        ("grpc.max_send_message_length", -1),
+        # What a caller may send before its message is asked for. gRPC would let it grow to many MiB for each call, and
+        # raises it by itself to the size of a message that is being read.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 128 * 1024),
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),

@@ -45,7 +45,9 @@ class ServiceSettings(BaseSettings):
     max_queue: int = Field(128, ge=0, le=100_000, description="calls that wait; one more is refused at once")
     default_deadline: float = Field(120, gt=0, le=86_400, description="seconds, when the client sets none")
     max_deadline: float = Field(600, gt=0, le=86_400, description="seconds; a longer deadline is cut to it")
-    max_message_bytes: int = Field(16 * MIB, ge=4096, le=512 * MIB, description="largest message either way")
+    max_message_bytes: int = Field(
+        16 * MIB, ge=4096, le=512 * MIB, description="largest message that is taken"
+    )
     drain_delay: float = Field(
         0, ge=0, le=300, description="seconds to serve on after health says NOT_SERVING"
     )

@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -25,10 +23,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from kinesphere.v1 import planner_pb2, planner_pb2_grpc
 from services.common.limits import Admission
+from tests.services.common.raw import announce, peak_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 Refuse = Callable[[Any], Awaitable[Any]]
 Generate = planner_pb2.GenerateRequest
+CAPTION = "/kinesphere.v1.PlannerService/Caption"
 
 
 async def _until(condition: Callable[[], bool], seconds: float = 5) -> None:
@@ -132,8 +132,15 @@ async def test_drain_ends_calls_in_flight_and_refuses_new_ones(start: Any, refus
     stopping = asyncio.create_task(running.server.stop())
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
     watch.cancel()
-    error = await refused(running.planner.Generate(Generate(text="walk")))
-    assert error.code == grpc.StatusCode.UNAVAILABLE
+    async with grpc.aio.insecure_channel(running.server.address) as other:  # a connection of its own
+        stub: Any = planner_pb2_grpc.PlannerServiceStub(other)
+        for call in (running.planner.Generate(Generate(text="walk")), stub.Generate(Generate(text="walk"))):
+            error = await refused(call)
+            assert error.code == grpc.StatusCode.UNAVAILABLE
+            assert error.reason == "DRAINING"
+            assert error.retry_after > 0
+    checked = await health.Check(health_pb2.HealthCheckRequest())
+    assert checked.status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert not inside.done()
     running.servicer.gate.set()
     assert await inside == ["hold", "end"]
@@ -168,7 +175,7 @@ async def test_watches_do_not_hold_up_the_drain(start: Any) -> None:
 
 async def test_a_message_over_the_limit_is_refused(start: Any, refused: Refuse) -> None:
     running = await start(max_message_bytes=100_000)
-    big = running.channel.unary_unary("/kinesphere.v1.PlannerService/Caption")
+    big = running.channel.unary_unary(CAPTION)
     error = await refused(big(b"\x00" * 200_000))
     assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert await running.generate() == ["walk", "end"]
@@ -176,47 +183,9 @@ async def test_a_message_over_the_limit_is_refused(start: Any, refused: Refuse) 
 
 async def test_a_message_of_two_gibibytes_is_refused_by_its_length(running: Any) -> None:
     """Only the length prefix is sent: the server must not wait for, or make room for, what it announces."""
-    answer = await asyncio.to_thread(_announce, running.server.port, 2**31)
+    answer = await asyncio.to_thread(announce, running.server.port, CAPTION, 2**31)
     assert b"larger than max" in answer
     assert await running.generate() == ["walk", "end"]
-
-
-def _announce(port: int, length: int) -> bytes:
-    """Speak just enough HTTP/2 to call Caption with a gRPC message of ``length`` bytes, and give the answer."""
-
-    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-    def header(
-        name: bytes, value: bytes
-    ) -> bytes:  # literal, not indexed, not Huffman-coded (RFC 7541, 6.2.2)
-        return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-    headers = b"".join(
-        header(name, value)
-        for name, value in (
-            (b":method", b"POST"),
-            (b":scheme", b"http"),
-            (b":path", b"/kinesphere.v1.PlannerService/Caption"),
-            (b":authority", b"localhost"),
-            (b"te", b"trailers"),
-            (b"content-type", b"application/grpc"),
-        )
-    )
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-            + frame(4, 0, 0, b"")
-            + frame(1, 4, 1, headers)
-            + frame(0, 0, 1, b"\x00" + struct.pack(">I", length) + b"\x00" * 1000)
-        )
-        answer = b""
-        while b"larger than max" not in answer and b"took longer" not in answer:
-            block = connection.recv(65536)
-            if not block:
-                break
-            answer += block
-        return answer
 
 
 async def test_refused_and_waiting_callers_cost_no_memory() -> None:
@@ -227,7 +196,7 @@ async def test_refused_and_waiting_callers_cost_no_memory() -> None:
             stub: Any = planner_pb2_grpc.PlannerServiceStub(channel)
             call = stub.Generate(Generate(text="30"))
             await call.read()
-            before = _resident(process.pid)
+            before = peak_memory(process.pid)
             big = channel.unary_stream("/kinesphere.v1.PlannerService/Generate")
             message = bytes(8 << 20)
             calls = [big(message) for _ in range(200)]
@@ -235,8 +204,7 @@ async def test_refused_and_waiting_callers_cost_no_memory() -> None:
             for one in calls[8:]:
                 codes.append(await one.code())
             assert set(codes) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-            # What is left is gRPC's flow control: a window for each stream.
-            assert _resident(process.pid) - before < 400 << 20
+            assert peak_memory(process.pid) - before < 32 << 20
             for one in (call, *calls):
                 one.cancel()
     finally:
@@ -244,21 +212,15 @@ async def test_refused_and_waiting_callers_cost_no_memory() -> None:
         await process.wait()
 
 
-def _resident(pid: int) -> int:
-    """Most memory that the process has held so far, in bytes."""
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line]
-    return int(line.split()[1]) * 1024
-
-
 async def test_a_message_that_does_not_end_has_a_deadline(start: Any) -> None:
     running = await start(default_deadline=0.3)
-    answer = await asyncio.to_thread(_announce, running.server.port, 1_000_000)
+    answer = await asyncio.to_thread(announce, running.server.port, CAPTION, 1_000_000)
     assert b"took longer than 0.3 s" in answer
     assert running.server.admission.running == 0
 
 
 async def test_a_call_without_a_message_is_a_bad_request(running: Any, refused: Refuse) -> None:
-    caption = running.channel.stream_unary("/kinesphere.v1.PlannerService/Caption")
+    caption = running.channel.stream_unary(CAPTION)
     error = await refused(caption(iter(())))
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT
     assert error.reason == "INVALID_INPUT"

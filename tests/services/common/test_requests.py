@@ -35,6 +35,8 @@ def a_motion(frames: int = 4, **changes: Any) -> motion_pb2.Motion:
     [
         (Generate(), "text", "at least 1"),
         (Generate(text=" \n\t"), "text", "blanks"),
+        (Generate(text="\u00a0\u3000"), "text", "blanks"),
+        (Generate(text="\x00\x1b\u200b\ufeff"), "text", "blanks"),
         (Generate(text="walk " * 10_000), "text", "at most 2000"),
         (Generate(text="walk", seconds=-1), "seconds", "less than or equal to 60"),
         (Generate(text="walk", seconds=61), "seconds", "less than or equal to 60"),
@@ -100,6 +102,13 @@ async def test_motion_names_the_field(
     assert says in error.fields[field]
     good = await running.planner.Caption(planner_pb2.CaptionRequest(motion=a_motion()))
     assert good.caption == "4 frames"
+
+
+async def test_a_body_without_legs(running: Any, refused: Callable[[Any], Awaitable[Any]]) -> None:
+    motion = a_motion()
+    motion.skeleton.offsets[3 * 5 : 3 * 6] = [0.0, 0.005, 0.0]
+    error = await refused(running.tokenizer.Encode(tokenizer_pb2.EncodeRequest(motion=motion)))
+    assert error.fields == {"motion.skeleton.offsets": "right_knee is less than 0.01 m from right_hip"}
 
 
 async def test_missing_motion(running: Any, refused: Callable[[Any], Awaitable[Any]]) -> None:
