@@ -41,7 +41,7 @@ class GenerateRequest(_message.Message):
     32 words.
     """
     seconds: _builtins.float
-    """Length in seconds, 0 to 60; rounded to whole frames. 0: the model decides, at most 20 s."""
+    """Length in seconds, 0 to 60; rounded to whole frames. 0: the model decides, within one pass (see Describe)."""
     seed: _builtins.int
     """Seed of every random choice, 0 or more. Absent: the service picks one and says it in the header."""
     temperature: _builtins.float
@@ -310,7 +310,7 @@ class PlannerServiceDescribeResponse(_message.Message):
     engine: _builtins.str
     """What runs it, for instance `onnxruntime`."""
     max_blocks_per_pass: _builtins.int
-    """Blocks that one pass of the model plans at most: 25 (20 s). Longer motions take several passes."""
+    """Blocks that one pass of the model plans at most, 1 to 25; 12 (9.6 s) by default. Longer motions take several passes."""
     max_seconds: _builtins.float
     """Longest motion in seconds: 60."""
     default_temperature: _builtins.float
