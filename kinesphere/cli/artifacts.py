@@ -34,14 +34,19 @@ def check_suffix(path: Path, field: str) -> str:
     return suffix
 
 
-def write(motion: Motion, path: Path, title: str = "") -> Path:
-    """Write one file; its suffix says what. Raises InputError on a suffix that is unknown."""
+def write(motion: Motion, path: Path, title: str = "", body: Path | None = None) -> Path:
+    """Write one file; its suffix says what. body: a SMPL-X model file for a .glb.
+
+    Raises InputError on a suffix that is unknown, or one that takes no body.
+    """
     suffix = check_suffix(path, "out")
     path.parent.mkdir(parents=True, exist_ok=True)
     if suffix in MOTION_FORMATS:
         from kinesphere.formats import save_motion
 
-        save_motion(motion, path)
+        save_motion(motion, path, body=body)
+    elif body is not None:
+        raise InputError("body", f"only a .glb holds a mesh, not {path.name}")
     elif suffix == "png":
         from kinesphere.drawing.contact_sheet import contact_sheet
 

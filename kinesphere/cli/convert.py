@@ -17,8 +17,15 @@ from kinesphere.cli.output import emit, human_size, json_option, progress
 @click.option(
     "--uniform", is_flag=True, help="Put the movement on HumanML3D's body; else limb lengths are kept."
 )
+@click.option(
+    "--body",
+    type=click.Path(path_type=Path),
+    help="A SMPL-X, SMPL-H or SMPL model file (.npz) that you have: its mesh goes into the .glb.",
+)
 @json_option
-def convert(source: Path, target: Path, fps: float | None, uniform: bool, as_json: bool) -> None:
+def convert(
+    source: Path, target: Path, fps: float | None, uniform: bool, body: Path | None, as_json: bool
+) -> None:
     """Convert the motion file IN to OUT. The suffixes say the formats.
 
     Reads .bvh of any rig, .glb, .amc (with the .asf beside it), .npz (AMASS, SMPL-X), .npy (HumanML3D), .csv, and
@@ -31,7 +38,7 @@ def convert(source: Path, target: Path, fps: float | None, uniform: bool, as_jso
         if fps is not None:
             motion = motion.resampled(fps)
     with progress(f"Writing {target.name}", None, as_json=as_json):
-        artifacts.write(motion, target, source.stem)
+        artifacts.write(motion, target, source.stem, body)
     size = target.stat().st_size
     emit(
         {

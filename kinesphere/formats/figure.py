@@ -35,6 +35,14 @@ class Part:
     weights: Float
 
 
+@dataclass(frozen=True, eq=False)
+class Body:
+    """What a GLB file animates: parts skinned to a skeleton whose first 22 joints are SMPL's."""
+
+    skeleton: Skeleton
+    parts: tuple[Part, ...]
+
+
 # Linear base colours (red, green, blue) of the materials.
 MATERIALS: Final[dict[str, Vector]] = {
     "shirt": (0.10, 0.26, 0.42),
@@ -129,7 +137,7 @@ def _capsule(
     joints[:, 0] = joint
     weights = np.zeros((count, 4))
     weights[:, 0] = 1.0
-    return Part(material, vertices, _normals(vertices, faces), faces, joints, weights)
+    return Part(material, vertices, normals(vertices, faces), faces, joints, weights)
 
 
 # The trunk, ring by ring: joint it is fixed to, height over it, half width, half depth, and how far forward (metres).
@@ -173,7 +181,7 @@ def _trunk(rest: Float, scale: float) -> Part:
         for slot, (other, share) in enumerate(shares.items()):
             joints[rows, slot], weights[rows, slot] = other, share
         assert owner in shares
-    return Part("shirt", vertices, _normals(vertices, faces), faces, joints, weights)
+    return Part("shirt", vertices, normals(vertices, faces), faces, joints, weights)
 
 
 def _ellipse(wide: float, deep: float) -> Float:
@@ -193,7 +201,8 @@ def _loft(rings: Sequence[Float]) -> tuple[Float, NDArray[np.int64]]:
     return vertices, triangles[area > 1e-12]
 
 
-def _normals(vertices: Float, faces: NDArray[np.int64]) -> Float:
+def normals(vertices: Float, faces: NDArray[np.int64]) -> Float:
+    """Unit normals [V,3] of vertices [V,3], the mean of those of the faces [F,3] around them, by area."""
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     # Rings of no size have several vertices at one place; they share what the faces around them say.

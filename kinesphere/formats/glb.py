@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from kinesphere import __version__
 from kinesphere.errors import InputError
 from kinesphere.formats import figure
 from kinesphere.motion import Motion
-from kinesphere.skeleton import NUM_JOINTS
+from kinesphere.skeleton import NUM_JOINTS, FloatArray, Skeleton
 
 MAGIC: Final = 0x46546C67
 JSON_CHUNK: Final = 0x4E4F534A
@@ -59,23 +60,35 @@ class _Buffer:
         return len(self.accessors) - 1
 
 
-def write(motion: Motion, path: Path) -> None:
+def write(motion: Motion, path: Path, body: figure.Body | None = None) -> None:
     """Write a .glb that Blender, three.js and game engines open. Raises InputError for other than 22 joints."""
-    path.write_bytes(dumps(motion, path.stem))
+    path.write_bytes(dumps(motion, path.stem, body))
 
 
-def dumps(motion: Motion, name: str = "motion") -> bytes:
-    """The bytes of a .glb with the figure and one animation called ``name``."""
+def dumps(motion: Motion, name: str = "motion", body: figure.Body | None = None) -> bytes:
+    """The bytes of a .glb with a skinned body and one animation called ``name``.
+
+    body: the open figure on the motion's own skeleton where it is left out. Another one (see ``smplx_body``) takes
+    over the rotations and keeps its own limbs; it is lifted so that a rest pose would stand as high over the floor.
+    Raises InputError for a motion of other than 22 joints.
+    """
     if motion.skeleton.num_joints != NUM_JOINTS:
         raise InputError("motion.skeleton", f"a figure needs the {NUM_JOINTS}-joint skeleton")
+    place = motion.translation
+    if body is None:
+        body = figure.Body(motion.skeleton, tuple(figure.build(motion.skeleton)))
+    else:
+        lifted = _foot(motion.skeleton) - _foot(body.skeleton)
+        place = place + np.array([0.0, lifted, 0.0], dtype=np.float32)
+    joints = body.skeleton.num_joints
     buffer = _Buffer()
     materials = list(figure.MATERIALS)
-    primitives = [_primitive(buffer, part, materials) for part in _merged(motion)]
+    primitives = [_primitive(buffer, part, materials) for part in _merged(body.parts)]
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": f"kinesphere {__version__}"},
         "scene": 0,
-        "scenes": [{"name": name, "nodes": [0, NUM_JOINTS]}],
-        "nodes": [*_joint_nodes(motion), {"name": "figure", "mesh": 0, "skin": 0}],
+        "scenes": [{"name": name, "nodes": [0, joints]}],
+        "nodes": [*_joint_nodes(motion, body.skeleton, place), {"name": "figure", "mesh": 0, "skin": 0}],
         "meshes": [{"name": "figure", "primitives": primitives}],
         "materials": [
             {
@@ -91,12 +104,12 @@ def dumps(motion: Motion, name: str = "motion") -> bytes:
         "skins": [
             {
                 "name": "skeleton",
-                "joints": list(range(NUM_JOINTS)),
+                "joints": list(range(joints)),
                 "skeleton": 0,
-                "inverseBindMatrices": _inverse_binds(buffer, motion),
+                "inverseBindMatrices": _inverse_binds(buffer, body.skeleton),
             }
         ],
-        "animations": [{"name": name, **_animation(buffer, motion)}],
+        "animations": [{"name": name, **_animation(buffer, motion, place)}],
     }
     buffer.data += b"\0" * (-len(buffer.data) % 4)
     document |= {
@@ -118,12 +131,18 @@ def dumps(motion: Motion, name: str = "motion") -> bytes:
     )
 
 
-def _merged(motion: Motion) -> list[figure.Part]:
-    """The figure's parts, joined by material: one draw call each."""
+def _foot(skeleton: Skeleton) -> float:
+    """Height of the lowest joint of the rest pose over the root: below zero."""
+    return float(skeleton.rest_positions()[:NUM_JOINTS, 1].min())
+
+
+def _merged(parts: Sequence[figure.Part]) -> list[figure.Part]:
+    """Parts, joined by material: one draw call each."""
     merged = []
-    parts = figure.build(motion.skeleton)
     for material in figure.MATERIALS:
         same = [part for part in parts if part.material == material]
+        if not same:
+            continue
         starts = np.cumsum([0] + [len(part.vertices) for part in same[:-1]])
         merged.append(
             figure.Part(
@@ -139,28 +158,28 @@ def _merged(motion: Motion) -> list[figure.Part]:
 
 
 def _primitive(buffer: _Buffer, part: figure.Part, materials: list[str]) -> dict[str, Any]:
+    index = "u2" if len(part.vertices) < 65_536 else "u4"
     return {
         "attributes": {
             "POSITION": buffer.add(part.vertices, "f4", "VEC3", target=_ARRAY_BUFFER, bounds=True),
             "NORMAL": buffer.add(part.normals, "f4", "VEC3", target=_ARRAY_BUFFER),
-            "JOINTS_0": buffer.add(part.joints, "u1", "VEC4", target=_ARRAY_BUFFER),
+            "JOINTS_0": buffer.add(
+                part.joints, "u1" if part.joints.max() < 256 else "u2", "VEC4", target=_ARRAY_BUFFER
+            ),
             "WEIGHTS_0": buffer.add(part.weights, "f4", "VEC4", target=_ARRAY_BUFFER),
         },
-        "indices": buffer.add(part.faces.reshape(-1), "u2", "SCALAR", target=_ELEMENT_BUFFER),
+        "indices": buffer.add(part.faces.reshape(-1), index, "SCALAR", target=_ELEMENT_BUFFER),
         "material": materials.index(part.material),
     }
 
 
-def _joint_nodes(motion: Motion) -> list[dict[str, Any]]:
-    skeleton = motion.skeleton
+def _joint_nodes(motion: Motion, skeleton: Skeleton, place: FloatArray) -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = []
     for joint, name in enumerate(skeleton.names):
-        offset = motion.translation[0] if joint == 0 else skeleton.offsets[joint]
-        node: dict[str, Any] = {
-            "name": name,
-            "translation": [float(v) for v in offset],
-            "rotation": [float(v) for v in motion.rotations[0, joint, [1, 2, 3, 0]]],
-        }
+        offset = place[0] if joint == 0 else skeleton.offsets[joint]
+        node: dict[str, Any] = {"name": name, "translation": [float(v) for v in offset]}
+        if joint < NUM_JOINTS:  # fingers and face stay at rest
+            node["rotation"] = [float(v) for v in motion.rotations[0, joint, [1, 2, 3, 0]]]
         children = skeleton.children(joint)
         if children:
             node["children"] = list(children)
@@ -168,17 +187,15 @@ def _joint_nodes(motion: Motion) -> list[dict[str, Any]]:
     return nodes
 
 
-def _inverse_binds(buffer: _Buffer, motion: Motion) -> int:
-    matrices = np.tile(np.eye(4), (NUM_JOINTS, 1, 1))
-    matrices[
-        :, 3, :3
-    ] = -motion.skeleton.rest_positions()  # column-major: the translation is the last row here
-    return buffer.add(matrices.reshape(NUM_JOINTS, 16), "f4", "MAT4")
+def _inverse_binds(buffer: _Buffer, skeleton: Skeleton) -> int:
+    matrices = np.tile(np.eye(4), (skeleton.num_joints, 1, 1))
+    matrices[:, 3, :3] = -skeleton.rest_positions()  # column-major: the translation is the last row here
+    return buffer.add(matrices.reshape(-1, 16), "f4", "MAT4")
 
 
-def _animation(buffer: _Buffer, motion: Motion) -> dict[str, Any]:
+def _animation(buffer: _Buffer, motion: Motion, place: FloatArray) -> dict[str, Any]:
     times = buffer.add(np.arange(motion.num_frames) / motion.fps, "f4", "SCALAR", bounds=True)
-    outputs = [(0, "translation", buffer.add(motion.translation, "f4", "VEC3"))]
+    outputs = [(0, "translation", buffer.add(place, "f4", "VEC3"))]
     for joint in range(NUM_JOINTS):
         turned = motion.rotations[:, joint][:, [1, 2, 3, 0]]
         outputs.append((joint, "rotation", buffer.add(turned, "f4", "VEC4")))

@@ -17,6 +17,7 @@ from kinesphere.formats import (
     glb,
     glb_reader,
     humanml3d,
+    smplx_body,
     source,
     table,
 )
@@ -137,16 +138,25 @@ def load_motion(path: Path | str, *, uniform: bool = False) -> Motion:
         raise FormatError(error.field, error.reason) from error
 
 
-def save_motion(motion: Motion, path: Path | str) -> Path:
-    """Write ``motion`` in the format that the suffix names; returns the path. Raises InputError on an unknown one."""
+def save_motion(motion: Motion, path: Path | str, *, body: Path | str | None = None) -> Path:
+    """Write ``motion`` in the format that the suffix names; returns the path.
+
+    body: a SMPL-X, SMPL-H or SMPL model file (.npz) whose mesh a .glb gets instead of the open figure.
+    Raises InputError on an unknown suffix, or a body for another format; FormatError on a broken body.
+    """
     path = Path(path)
+    if body is not None and path.suffix.lower() != ".glb":
+        raise InputError("body", f"only a .glb holds a mesh, not {path.name}")
     known = FORMATS.get(path.suffix.lower())
     if known is None or known.write is None:
         can = ", ".join(suffix for suffix, format in FORMATS.items() if format.write)
         raise InputError("path", f"{path.name} does not end in one of {can}")
     if motion.skeleton.names != JOINT_NAMES:
         raise InputError("motion.skeleton", f"files hold the {NUM_JOINTS} joints of SMPL")
-    known.write(motion, path)
+    if body is not None:
+        glb.write(motion, path, smplx_body.read(body, motion.betas))
+    else:
+        known.write(motion, path)
     return path
 
 
