@@ -78,12 +78,18 @@ class Batcher:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def _full(self) -> bool:
+        # Who waits while a row is free waits for the next step only.
+        return len(self._rows) + len(self._waiting) >= self.model.max_rows + self._max_waiting
+
     async def write(
-        self, prompt: FloatArray, writer: Writer, sampler: Sampler
+        self, prompt: FloatArray, writer: Writer, sampler: Sampler, *, goes_on: bool = False
     ) -> AsyncGenerator[Event, None]:
         """Events of one sequence as they come; the last is ``Ended``. Closing the iterator frees the row.
 
-        Raises QueueFullError at once when too many wait, InputError when the sequence does not fit the model.
+        goes_on: a request whose first sequence was let in has its next one taken first, however many wait. Raises
+        QueueFullError at once when too many wait, InputError when the sequence does not fit the model.
         """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
@@ -93,7 +99,7 @@ class Batcher:
                 loop.call_soon_threadsafe(events.put_nowait, item)
 
         generation = Generation(prompt, writer, sampler, deliver)
-        self._enqueue(_Job(generation, deliver))
+        self._enqueue(_Job(generation, deliver), first=goes_on)
         try:
             while True:
                 item = await events.get()
@@ -105,14 +111,18 @@ class Batcher:
         finally:
             generation.cancelled = True
 
-    def _enqueue(self, job: _Job) -> None:
+    def _enqueue(self, job: _Job, *, first: bool) -> None:
         with self._wake:
             if self._closing:
                 raise UpstreamError("the planner is shutting down", retry_after=0.05)
-            if len(self._waiting) >= self._max_waiting:
+            if first:
+                self._waiting.appendleft(job)
+                self._wake.notify()
+                return
+            if self._full:
                 # Callers who have left hold no places.
                 self._waiting = deque(job for job in self._waiting if not job.generation.cancelled)
-            if len(self._waiting) >= self._max_waiting:
+            if self._full:
                 raise QueueFullError(
                     f"{len(self._rows)} plans are being written and {len(self._waiting)} wait",
                     retry_after=1.0,

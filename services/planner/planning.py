@@ -113,7 +113,8 @@ class PlanMaker:
             sampler = Sampler(
                 temperature=request.temperature, top_p=request.top_p, seed=(request.seed, number)
             )
-            async with aclosing(self._batcher.write(prompt, writer, sampler)) as events:
+            written = self._batcher.write(prompt, writer, sampler, goes_on=number > 0)
+            async with aclosing(written) as events:
                 async for event in events:
                     match event:
                         case Ended():

@@ -85,8 +85,8 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def ask(batcher: Batcher, count: int = 1_000_000) -> Event:
-    async with aclosing(batcher.write(PROMPT, Babble(count), Sampler())) as events:
+async def ask(batcher: Batcher, count: int = 1_000_000, *, goes_on: bool = False) -> Event:
+    async with aclosing(batcher.write(PROMPT, Babble(count), Sampler(), goes_on=goes_on)) as events:
         async for event in events:
             last = event
     return last
@@ -124,6 +124,19 @@ async def test_those_who_left_while_waiting_hold_no_place() -> None:
         await until(lambda: batcher.waiting >= 1)
         running.cancel()
         assert await asyncio.wait_for(late, 10) == Ended(Ending.LIMIT, 3)
+
+
+async def test_without_a_queue_free_rows_are_taken_and_a_request_goes_on() -> None:
+    async with Batcher(Endless(max_rows=1), max_waiting=0) as batcher:
+        assert await ask(batcher, count=3) == Ended(Ending.LIMIT, 3)
+        running = asyncio.create_task(ask(batcher))
+        await until(lambda: batcher.running == 1)
+        with pytest.raises(QueueFullError):
+            await ask(batcher)
+        next_pass = asyncio.create_task(ask(batcher, count=4, goes_on=True))
+        await until(lambda: batcher.waiting == 1)
+        running.cancel()
+        assert await asyncio.wait_for(next_pass, 10) == Ended(Ending.LIMIT, 4)
 
 
 async def test_a_step_that_fails_ends_its_rows_and_nothing_else() -> None:
