@@ -211,5 +211,6 @@ def normals(vertices: Float, faces: NDArray[np.int64]) -> Float:
     for corner in range(3):
         np.add.at(summed, same.reshape(-1)[faces[:, corner]], normals)
     result = summed[same.reshape(-1)]
-    unit: Float = result / np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-12)
-    return unit
+    length = np.linalg.norm(result, axis=1, keepdims=True)
+    # A vertex of no face gets one too: glTF wants every normal to be of unit length.
+    return np.where(length > 1e-12, result / np.maximum(length, 1e-12), np.array([0.0, 1.0, 0.0]))

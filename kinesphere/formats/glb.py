@@ -82,8 +82,9 @@ def dumps(motion: Motion, name: str = "motion", body: figure.Body | None = None)
         place = place + np.array([0.0, lifted, 0.0], dtype=np.float32)
     joints = body.skeleton.num_joints
     buffer = _Buffer()
-    materials = list(figure.MATERIALS)
-    primitives = [_primitive(buffer, part, materials) for part in _merged(body.parts)]
+    merged = _merged(body.parts)
+    materials = [part.material for part in merged]
+    primitives = [_primitive(buffer, part, materials) for part in merged]
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": f"kinesphere {__version__}"},
         "scene": 0,
