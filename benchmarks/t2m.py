@@ -59,7 +59,9 @@ CLIP_SECONDS: Final = 0.054
 
 @dataclass
 class Run:
-    """One call. Seconds since it was made; marks: (seconds, kind, count) as messages came in."""
+    """One call. Seconds since it was made; marks: (seconds, kind, count) as messages came in. cpu_seconds: of services
+    and client, which hardly depends on who else is busy.
+    """
 
     mode: str
     thinking: bool
@@ -67,6 +69,7 @@ class Run:
     all: float
     planned: float
     tokens: int
+    cpu_seconds: float
     others_percent: float
     marks: list[tuple[float, str, int]] = field(repr=False)
 
@@ -93,6 +96,7 @@ def call(client: Client, mode: str, thinking: bool, seed: int, own: list[int]) -
         all=max(at for at, part, _ in marks if part == "motion"),
         planned=max(at for at, part, _ in marks if part == "plan_tokens"),
         tokens=sum({"thought": 1, "plan_tokens": 5 * count}.get(part, 0) for _, part, count in marks),
+        cpu_seconds=round(ours, 2),
         others_percent=round(100 * max(0.0, busy - ours) / (wall * CORES), 1),
         marks=marks,
     )
@@ -230,6 +234,7 @@ def summary(runs: list[Run]) -> list[dict[str, Any]]:
                 },
                 "all_frames_seconds": {"median": median(r.all for r in own), "best": min(r.all for r in own)},
                 "tokens_per_second": median(r.tokens / r.planned for r in own),
+                "cpu_seconds": median(r.cpu_seconds for r in own),
                 "others_percent": median(r.others_percent for r in own),
             }
         )
@@ -240,7 +245,7 @@ def show(result: dict[str, Any]) -> None:
     console, info, llm = Console(), result["machine"], result["language_model"]
     console.print(f"{info['cpu']}, {CORES} cores, {info['idle_percent']} % idle before the run")
     table = Table(title=f"{FRAMES} frames through PlannerService.Generate, seconds, median (best)")
-    for heading in ("way", "first frame", "all frames", "tokens/s", "others took"):
+    for heading in ("way", "first frame", "all frames", "tokens/s", "CPU seconds", "others took"):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for row in result["generate"]:
         name = row["mode"] + (", thinking" if row["thinking"] else "")
@@ -250,12 +255,11 @@ def show(result: dict[str, Any]) -> None:
             f"{first['median']:.2f} ({first['best']:.2f})",
             f"{last['median']:.2f} ({last['best']:.2f})",
             f"{row['tokens_per_second']:.0f}",
+            f"{row['cpu_seconds']:.2f}",
             f"{row['others_percent']:.0f} %",
         )
     for name, seconds in PEERS:
-        table.add_row(
-            f"peer: {name}", f"{seconds + CLIP_SECONDS:.2f}", f"{seconds + CLIP_SECONDS:.2f}", "", ""
-        )
+        table.add_row(f"peer: {name}", f"{seconds + CLIP_SECONDS:.2f}", f"{seconds + CLIP_SECONDS:.2f}")
     console.print(table)
     console.print(
         "Peers: findings.md, random weights, fp32, 2 threads, an idle machine; CLIP B/32's 54 ms added."
