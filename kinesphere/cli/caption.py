@@ -27,6 +27,10 @@ def caption(
 ) -> None:
     """Say in a sentence what the motion in FILE shows. The first 20 s are read."""
     motion = artifacts.load(file)
+    from kinesphere.cli.limits import check_limits
+    from kinesphere.v1 import planner_pb2
+
+    check_limits(planner_pb2.CaptionRequest(seed=seed, temperature=temperature))
     with connected(address, tokenizer_address, as_json=as_json) as client:
         with progress("Reading the motion", None, as_json=as_json):
             text = client.caption(motion, seed=seed, temperature=temperature)

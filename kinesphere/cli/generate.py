@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -49,13 +49,18 @@ def generate(
     them for this command and stops them afterwards.
     """
     wanted = artifacts.parse_formats(formats)
+    from kinesphere.cli.limits import check_limits
+    from kinesphere.wire import generate_request
+
+    options: dict[str, Any] = {
+        "seconds": seconds, "seed": seed, "temperature": temperature, "top_p": top_p, "thinking": thinking,
+        "decoder": decoder, "fps": fps,
+    }  # fmt: skip
+    check_limits(generate_request(text, **options))
     began = time.monotonic()
     with connected(address, tokenizer_address, as_json=as_json) as client:
         ready = time.monotonic()
-        made = _generate(
-            client, text, as_json, seconds=seconds, seed=seed, temperature=temperature, top_p=top_p,
-            thinking=thinking, decoder=decoder, fps=fps,
-        )  # fmt: skip
+        made = _generate(client, text, as_json, **options)
         done = time.monotonic()
     with progress("Writing files", len(wanted), as_json=as_json) as advance:
         stem = out / (name or slug(text))
@@ -83,10 +88,8 @@ def generate(
     )  # fmt: skip
 
 
-def _generate(client: Client, text: str, as_json: bool, **options: object) -> Generated:
-    expected = options["seconds"] or None
-    assert expected is None or isinstance(expected, float)
-    with progress("Generating", expected, as_json=as_json) as advance:
+def _generate(client: Client, text: str, as_json: bool, **options: Any) -> Generated:
+    with progress("Generating", options["seconds"] or None, as_json=as_json) as advance:
         rate = 20.0
 
         def show(message: planner_pb2.GenerateResponse) -> None:

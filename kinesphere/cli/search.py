@@ -26,6 +26,12 @@ def search(
         raise InputError("query", "give either TEXT or --motion FILE")
     query = text if file is None else artifacts.load(file, "motion")
     assert query is not None
+    from kinesphere.cli.limits import check_limits
+    from kinesphere.v1 import tokenizer_pb2
+
+    check_limits(tokenizer_pb2.SearchRequest(limit=limit))
+    if isinstance(query, str):
+        check_limits(tokenizer_pb2.EmbedInput(text=query))
     with connected(address, tokenizer_address, as_json=as_json) as client:
         hits = client.search(query, limit=limit)
     rows = [(hit.clip_id, f"{hit.score:.3f}", f"{hit.seconds:.1f} s", hit.caption) for hit in hits]

@@ -54,6 +54,10 @@ def decode(
     """Turn the token file IN (from `kinesphere encode`) into the motion file OUT; its suffix says the format."""
     artifacts.check_suffix(target, "out")
     blocks, num_frames = read_tokens(source)
+    from kinesphere.cli.limits import check_limits
+    from kinesphere.wire import decode_request
+
+    check_limits(decode_request(blocks, fps, num_frames))
     with connected(address, tokenizer_address, as_json=as_json) as client:
         motion = client.decode(blocks, fps=fps, num_frames=num_frames)
     artifacts.write(motion, target, source.stem)

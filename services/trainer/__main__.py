@@ -10,7 +10,6 @@ from typing import get_args
 
 from kinesphere.errors import InputError
 from services.trainer.recipes import Stage, load_recipe
-from services.trainer.run import train
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Returns the exit status: 2 for a recipe or a path that is wrong."""
+    """Returns the exit status: 2 for a recipe or a path that is wrong, 130 after Ctrl-C."""
     options = parser().parse_args()
     named = (
         options.recipe if options.recipe.endswith((".yaml", ".yml")) else f"{options.stage}/{options.recipe}"
@@ -45,6 +44,8 @@ def main() -> int:
             raise InputError("recipe.stage", f"{named} trains {recipe.stage}, not {options.stage}")
         if options.data:
             recipe = recipe.model_copy(update={"data": options.data})
+        from services.trainer.run import train  # brings torch: a wrong recipe is told before
+
         metrics = train(
             recipe,
             models=None if options.no_export else options.models,
@@ -52,12 +53,24 @@ def main() -> int:
             threads=options.threads,
             export_only=options.export_only,
         )
-    except (InputError, FileNotFoundError) as error:
-        print(f"kinesphere train: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    except InputError as error:
+        return _refuse(error.field, error.reason, options.json)
+    except FileNotFoundError as error:
+        return _refuse(str(error.filename or ""), error.strerror or str(error), options.json)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
+        return 130
     if options.json:
         print(json.dumps(metrics))  # noqa: T201
     return 0
+
+
+def _refuse(field: str, reason: str, as_json: bool) -> int:
+    """The same words as every other command's."""
+    error = {"error": {"field": field, "reason": reason}}
+    line = json.dumps(error) if as_json else "kinesphere: " + ": ".join(filter(None, (field, reason)))
+    print(line, file=sys.stderr)  # noqa: T201
+    return 2
 
 
 if __name__ == "__main__":

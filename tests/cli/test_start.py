@@ -65,6 +65,11 @@ def test_the_list_of_commands_says_what_each_command_says() -> None:
         (["caption", "missing.bvh"], "file"),
         (["eval", "t2m", "--systems", "magic"], "systems"),
         (["train", "vae", "--recipe", "missing.yaml"], "recipe"),
+        (["generate", " "], "text"),
+        (["generate", "a person walks", "--seconds", "61"], "seconds"),
+        (["generate", "a person walks", "--fps", "nan"], "fps"),
+        (["generate", "a person walks", "--seed", "-1"], "seed"),
+        (["search", "a kick", "--limit", "0"], "limit"),
     ],
 )
 def test_bad_input_is_one_line_that_names_the_field(run: Run, arguments: list[str], field: str) -> None:

@@ -68,13 +68,14 @@ def test_the_seed_decides(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "fps", "frames"), [(1.0, None, 20), (4.0, 30, 119), (2.5, 60, 148), (25.0, None, 500)]
+    ("seconds", "fps", "frames"), [(1.0, None, 20), (4.0, 30, 119), (2.5, 60, 150), (25.0, None, 500)]
 )
 def test_the_length_and_the_rate_asked_for_are_kept(
     client: Client, seconds: float, fps: float | None, frames: int
 ) -> None:
     made = client.generate("a person walks", seconds=seconds, fps=fps, seed=1, thinking=False)
-    # At another rate no frame lies after the last one at 20 a second.
+    # Whole blocks are planned and the rest is cut off. Where 4 s are five whole blocks, the last frame at 20 a second
+    # (3.95 s) is the last that another rate can reach.
     assert made.motion.num_frames == frames
     assert made.motion.fps == (fps or 20)
     assert made.thought == ""
