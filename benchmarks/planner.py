@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -248,27 +248,24 @@ def measure(
 
 def show(rows: Sequence[Row], console: Console) -> None:
     table = Table(title="Planners", caption="nats: lower is better; R@3 and FID on held-out captions")
-    headings = (
-        "planner", "engine", "nats/motion token", "nats/char thought", "nats/char caption", "probes", "not thinking",
-        "R@3 (real)", "FID", "tokens/s 1 / 8", "shipped MB", "graphs MB",
-    )  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("planner", "engine") else "right")
+    table.add_column("")
     for row in rows:
-        table.add_row(
-            row.planner,
-            row.engine,
-            f"{row.motion_nats:.3f}",
-            f"{row.thought_nats:.3f}",
-            f"{row.caption_nats:.3f}",
-            f"{row.probes:.1%}",
-            f"{row.probes_without_thinking:.1%}",
-            f"{row.r3:.3f} ({row.real_r3:.3f})",
-            f"{row.fid:.3f}",
-            " / ".join(f"{rate:.0f}" for rate in row.tokens_per_second.values()),
-            "-" if row.shipped_mb is None else f"{row.shipped_mb:.1f}",
-            f"{row.graphs_mb:.1f}",
-        )
+        table.add_column(f"{row.planner}\n{row.engine}", justify="right")
+    lines: dict[str, Callable[[Row], str]] = {
+        "nats a motion token": lambda row: f"{row.motion_nats:.3f}",
+        "nats a character, thought": lambda row: f"{row.thought_nats:.3f}",
+        "nats a character, caption": lambda row: f"{row.caption_nats:.3f}",
+        "probes": lambda row: f"{row.probes:.1%}",
+        "probes without thinking": lambda row: f"{row.probes_without_thinking:.1%}",
+        "R@3": lambda row: f"{row.r3:.3f}",
+        "R@3 of recorded motion": lambda row: f"{row.real_r3:.3f}",
+        "FID": lambda row: f"{row.fid:.3f}",
+        **{f"tokens/s, {n} at once": lambda row, n=n: f"{row.tokens_per_second[n]:.0f}" for n in CALLERS},
+        "MB in the repository": lambda row: "-" if row.shipped_mb is None else f"{row.shipped_mb:.1f}",
+        "MB of graphs": lambda row: f"{row.graphs_mb:.1f}",
+    }  # fmt: skip
+    for name, line in lines.items():
+        table.add_row(name, *map(line, rows))
     console.print(table)
 
 
