@@ -76,10 +76,12 @@ class Motion:
 
     @property
     def num_frames(self) -> int:
+        """T."""
         return len(self.translation)
 
     @property
     def seconds(self) -> float:
+        """How long the frames last, each 1 / fps: T / fps."""
         return self.num_frames / self.fps
 
     def slice(self, start: int, stop: int) -> Motion:

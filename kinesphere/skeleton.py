@@ -58,9 +58,11 @@ class Skeleton:
 
     @property
     def num_joints(self) -> int:
+        """J."""
         return len(self.names)
 
     def children(self, joint: int) -> tuple[int, ...]:
+        """Indices of the joints that hang on ``joint``, in order."""
         return tuple(child for child, parent in enumerate(self.parents) if parent == joint)
 
     def rest_positions(self) -> FloatArray:

@@ -36,10 +36,12 @@ class Clip:
     topic: str = ""
 
     def to_json(self) -> str:
+        """The clip as a line of ``clips.jsonl``, without the line's end."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> Clip:
+        """The clip of a line that ``to_json`` made."""
         fields = json.loads(line)
         fields["captions"] = tuple(Caption(**caption) for caption in fields["captions"])
         return cls(**fields)
@@ -67,4 +69,5 @@ class ClipDataset:
         return np.array(self._rows[clip.offset : clip.offset + clip.frames])
 
     def split(self, name: Split) -> list[Clip]:
+        """The clips of one split, in the order of the file."""
         return [clip for clip in self.clips if clip.split == name]

@@ -47,6 +47,7 @@ class Rig:
     calibration: str = ""
 
     def fits(self, hierarchy: SourceHierarchy) -> bool:
+        """Whether ``hierarchy`` has every joint of this table."""
         return set(self.joints.values()) <= set(hierarchy.names)
 
 

@@ -21,6 +21,8 @@ from kinesphere.skeleton import JOINT_NAMES, NUM_JOINTS, PARENTS, FloatArray, Sk
 
 _NAMES: Final = ("v_template", "f", "weights", "J_regressor", "kintree_table", "shapedirs")
 _MAX_VERTICES: Final = 100_000
+_MAX_FACES: Final = 400_000
+_MAX_JOINTS: Final = 128
 _INFLUENCES: Final = 4  # joints a vertex may hang on in glTF's core
 _SKIN: Final = "skin"
 
@@ -35,7 +37,12 @@ def read(path: Path | str, betas: FloatArray | None = None) -> Body:
         raise FormatError(
             "body", f"{path.name} is not an .npz model file (a .pkl can run code and is never opened)"
         )
-    found = arrays.parse_npz(limits.read_bytes(path), _NAMES)
+    return parse(limits.read_bytes(path), betas)
+
+
+def parse(data: bytes, betas: FloatArray | None = None) -> Body:
+    """The body in the bytes of a model's .npz, as ``read`` gives it. Raises FormatError naming what is wrong."""
+    found = arrays.parse_npz(data, _NAMES)
     missing = [name for name in _NAMES[:5] if name not in found]
     if missing:
         raise FormatError("body", f"has no {', '.join(missing)}: not a SMPL model file")
@@ -79,7 +86,7 @@ def _parents(table: NDArray[Any]) -> tuple[int, ...]:
             "body.kintree_table", f"has shape {list(table.shape)}, expected whole numbers [2, joints]"
         )
     parents = (-1, *(int(parent) for parent in table[0, 1:]))
-    if len(parents) > limits.MAX_JOINTS or parents[:NUM_JOINTS] != PARENTS:
+    if len(parents) > _MAX_JOINTS or parents[:NUM_JOINTS] != PARENTS:
         raise FormatError("body.kintree_table", f"does not begin with SMPL's {NUM_JOINTS} joints")
     if any(not 0 <= parent < joint for joint, parent in enumerate(parents[1:], start=1)):
         raise FormatError("body.kintree_table", "a joint does not hang on one before it")
@@ -89,6 +96,8 @@ def _parents(table: NDArray[Any]) -> tuple[int, ...]:
 def _indices(faces: NDArray[Any], field: str, vertices: int) -> NDArray[np.int64]:
     if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu" or not len(faces):
         raise FormatError(field, f"has shape {list(faces.shape)}, expected whole numbers [faces, 3]")
+    if len(faces) > _MAX_FACES:
+        raise FormatError(field, f"has {len(faces)} faces, at most {_MAX_FACES} are read")
     if int(faces.max()) >= vertices or int(faces.min()) < 0:
         raise FormatError(field, "names a vertex that is not there")
     return faces.astype(np.int64)

@@ -25,11 +25,13 @@ from kinesphere.formats import (
     glb,
     glb_reader,
     humanml3d,
+    smplx_body,
     source,
     table,
 )
 from kinesphere.formats.landmarks import smpl_joints
 from kinesphere.motion import Motion
+from kinesphere.skeleton import PARENTS
 
 ASF = b"""
 :units
@@ -79,6 +81,12 @@ def _csv(data: bytes) -> None:
         Motion.from_rotations(positions[:, 0], rotations, fps, table.skeleton_of(positions, rotations))
 
 
+def _body(data: bytes) -> None:
+    body = smplx_body.parse(data, np.ones(2, dtype=np.float32))
+    turned = np.tile([1.0, 0, 0, 0], (2, 22, 1))
+    glb.dumps(Motion.from_rotations(np.zeros((2, 3)), turned, 20.0), "motion", body)
+
+
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "bvh": _bvh,
     "amc": _amc,
@@ -88,6 +96,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "glb": glb_reader.parse,
     "csv": _csv,
     "deepmimic": _deepmimic,
+    "body": _body,
 }
 
 
@@ -104,9 +113,18 @@ def seeds() -> dict[str, bytes]:
     """A small valid file of each format."""
     turned = np.tile([1.0, 0, 0, 0], (3, 22, 1))
     motion = Motion.from_rotations(np.tile([0, 0.95, 0], (3, 1)), turned, 20.0)
-    npz, npy = io.BytesIO(), io.BytesIO()
+    npz, npy, body = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez_compressed(npz, trans=np.zeros((3, 3)), poses=np.zeros((3, 165)), mocap_framerate=np.array(30.0))
     np.save(npy, motion.positions)
+    np.savez(
+        body,
+        v_template=motion.positions[0],
+        f=np.arange(21, dtype=np.uint32).reshape(7, 3),
+        weights=np.eye(22),
+        J_regressor=np.eye(22),
+        kintree_table=np.array([PARENTS, range(22)]),
+        shapedirs=np.zeros((22, 3, 2)),
+    )
     header = ",".join(["time", *(f"{name}.{axis}" for name in motion.skeleton.names for axis in "xyz")])
     rows = [",".join(f"{v:.4g}" for v in [i / 20, *motion.positions[i].ravel()]) for i in range(3)]
     pose = [1.0, 0, 0, 0]
@@ -119,6 +137,7 @@ def seeds() -> dict[str, bytes]:
         "npy": npy.getvalue(),
         "glb": glb.dumps(motion),
         "csv": "\n".join([header, *rows]).encode(),
+        "body": body.getvalue(),
         "deepmimic": f'{{"Loop": "wrap", "Frames": [{frame}, {frame}]}}'.encode(),
     }
 
