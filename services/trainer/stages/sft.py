@@ -13,7 +13,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -90,10 +89,7 @@ class SFTStage(TrainingStage):
             model, self.motion_tokenizer.config.code_dim, prefix=self.texts is not None
         )
         self.words = Words(self.tokenizer)
-        self.coded = {
-            id(c): self._code(self.train, c) for c in track(self.train.clips, description="coding clips")
-        }
-        self.coded |= {id(c): self._code(self.val, c) for c in self.val.clips}
+        self._coded: dict[str, CodedClip] = {}
         self.train.weights *= rarity([c.reading for c in self.train.clips])
         # No clip is drawn more often than four times the average: single odd takes would be learned by heart.
         self.train.weights = np.minimum(self.train.weights, 4 * self.train.weights.mean())
@@ -102,8 +98,14 @@ class SFTStage(TrainingStage):
         self.short = [self.train.clips[i] for i in short]
         self.short_weights = self.train.weights[short] / self.train.weights[short].sum()
 
-    def _code(self, data: MotionData, clip: Clip) -> CodedClip:
-        motion = torch.from_numpy(data.motion(clip))[None]
+    def coded(self, clip: Clip) -> CodedClip:
+        """A clip's tokens and features, computed when it is first drawn."""
+        if clip.id not in self._coded:
+            self._coded[clip.id] = self._code(clip)
+        return self._coded[clip.id]
+
+    def _code(self, clip: Clip) -> CodedClip:
+        motion = torch.from_numpy(self.train.motion(clip))[None]
         semantic, detail = [], []
         with torch.no_grad():
             for offset in OFFSETS:
@@ -118,11 +120,11 @@ class SFTStage(TrainingStage):
         return CodedClip(semantic, detail, coarse.half(), fine.half())
 
     def _short(self, clip: Clip) -> bool:
-        return clip.source != "composite" and len(self.coded[id(clip)].semantic[0]) <= CHAIN_BLOCKS
+        return clip.source != "composite" and self.train.frames(clip) // 16 <= CHAIN_BLOCKS
 
     def sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
         """One training sequence of a clip."""
-        options, w, coded = self.recipe.options, self.words, self.coded[id(clip)]
+        options, w, coded = self.recipe.options, self.words, self.coded(clip)
         caption = clip.captions[rng.integers(len(clip.captions))].text
         if rng.random() < options.get("caption_share", 0.2):
             slots = 5 * len(coded.semantic_features)
@@ -141,8 +143,8 @@ class SFTStage(TrainingStage):
             after = self.short[rng.choice(len(self.short), p=self.short_weights)]
             caption = chain_captions(caption, after.captions[rng.integers(len(after.captions))].text, rng)
             reading = chain_readings(reading, thought_of(after.reading))
-            semantic = semantic + self.coded[id(after)].semantic[version]
-            detail = detail + self.coded[id(after)].detail[version]
+            semantic = semantic + self.coded(after).semantic[version]
+            detail = detail + self.coded(after).detail[version]
         use_prefix = self.texts is not None and rng.random() >= options.get("drop_prefix", 0.1)
         use_text = not use_prefix or rng.random() >= options.get("drop_text", 0.2)
         features = self.texts.features(caption) if use_prefix and self.texts is not None else None
