@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from services.common.server import Server
 from services.decoder.__main__ import build as build_decoder
 from services.decoder.settings import DecoderSettings
 from services.planner.__main__ import build as build_planner
+from services.planner.engines.onnx import OnnxLanguageModel
 from services.planner.settings import PlannerSettings
 from services.tokenizer.__main__ import build as build_tokenizer
 from services.tokenizer.settings import TokenizerSettings
@@ -135,7 +137,16 @@ async def test_temperature_and_nucleus_are_honoured(planner: Any) -> None:
     assert len(await plans(temperature=1.0, top_p=1.0)) == 3
 
 
-async def test_frames_leave_while_the_plan_is_still_being_written(planner: Any) -> None:
+async def test_frames_leave_while_the_plan_is_still_being_written(
+    planner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = OnnxLanguageModel.step
+
+    def step(model: OnnxLanguageModel, tokens: Any) -> Any:
+        time.sleep(0.03)  # a language model that takes its time, whatever else the machine does
+        return quick(model, tokens)
+
+    monkeypatch.setattr(OnnxLanguageModel, "step", step)
     order = kinds(await generate(planner, seconds=20.0, thinking=False))
     assert "thought" not in order
     assert order.index("motion") < len(order) - 1 - order[::-1].index("plan_tokens")
