@@ -38,7 +38,11 @@ class Batcher:
     def __init__(self, config: ModelConfig, call: Call, metrics: Metrics) -> None:
         self.config = config
         self._call = call
-        self._metrics = metrics
+        # Looked up once: that takes longer than to observe.
+        self._refused = metrics.model_refused.labels(config.name)
+        self._queue_seconds = metrics.model_queue_seconds.labels(config.name)
+        self._batch_rows = metrics.model_batch.labels(config.name)
+        self._model_seconds = metrics.model_seconds.labels(config.name)
         self._queue: deque[_Request] = deque()
         self._arrived = asyncio.Event()
         self._collecting = asyncio.Lock()  # one instance gathers at a time, so that batches fill
@@ -55,7 +59,7 @@ class Batcher:
         if self._closed:
             raise PreconditionError(f"{self.config.name} is unloaded")
         if len(self._queue) >= self.config.max_queue:
-            self._metrics.model_refused.labels(self.config.name).inc()
+            self._refused.inc()
             wait = max(0.01, self._mean_seconds * len(self._queue) / max(1, self.config.max_batch_size))
             raise QueueFullError(
                 f"{len(self._queue)} requests wait for {self.config.name}, no more are taken",
@@ -145,8 +149,8 @@ class Batcher:
         name = self.config.name
         total = sum(request.rows for request in batch)
         for request in batch:
-            self._metrics.model_queue_seconds.labels(name).observe(started - request.arrived)
-        self._metrics.model_batch.labels(name).observe(total)
+            self._queue_seconds.observe(started - request.arrived)
+        self._batch_rows.observe(total)
         try:
             outputs = await self._call(_joined(batch))
             parts: list[dict[str, Array]] | None = self._split(batch, outputs, total)
@@ -161,7 +165,7 @@ class Batcher:
         finally:
             seconds = loop.time() - started
             self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
-            self._metrics.model_seconds.labels(name).observe(seconds)
+            self._model_seconds.observe(seconds)
         if parts is None:
             try:
                 for request in batch:
