@@ -158,7 +158,7 @@ def fingerprint(models: Path, address: str) -> str:
     """A name for what motion is generated with: other weights, settings, code or servers must not find its motions."""
     digest = hashlib.sha256(address.encode())
     for name, value in sorted(os.environ.items()):
-        if name.startswith("KINESPHERE_"):  # the services' settings
+        if name.startswith("KINESPHERE_") and name != "KINESPHERE_MODELS":  # the services' settings
             digest.update(f"{name}={value}".encode())
     services = Path(__file__).resolve().parents[2] / "services"
     code = [path for name in ("decoder", "planner") for path in (services / name).rglob("*.py")]

@@ -168,13 +168,13 @@ def _probes() -> tuple[Probe, ...]:
     add(
         "turn",
         "then-left",
-        "After walking ahead for a moment the man changes course to the left.",
+        "The man walks ahead for a while and turns off to the left at the end.",
         c.walks_then_turns("left"),
     )
     add(
         "turn",
         "then-right",
-        "After walking ahead for a moment the man changes course to the right.",
+        "The man walks ahead for a while and turns off to the right at the end.",
         c.walks_then_turns("right"),
     )
     add("turn", "go-left", "Go on for two metres, then turn left and continue.", c.walks_then_turns("left"))
