@@ -14,17 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinesphere.representations import hml263
-from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, FloatArray
+from kinesphere.skeleton import NUM_JOINTS, FloatArray
+from services.decoder.legs import LEGS, TOES, move_foot
 
 Floats = NDArray[np.floating]
 
-_LEGS: Final = tuple(
-    tuple(JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot"))
-    for side in ("left", "right")
-)
-_TOES: Final = [leg[3] for leg in _LEGS]
 # Columns of the four contacts that speak of the toes.
-_TOE_CONTACTS: Final = [hml263.CONTACT_JOINTS.index(toe) for toe in _TOES]
+_TOE_CONTACTS: Final = [hml263.CONTACT_JOINTS.index(toe) for toe in TOES]
 _FPS: Final = hml263.FPS
 
 # Between the first and the second number a foot passes from free to planted (or back, where the first is larger).
@@ -36,8 +32,6 @@ _EASE: Final = 3
 _KERNEL: Final = np.array([1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0]) / 16.0
 _RETURN: Final = 0.5  # 1 / frames: how fast a free foot goes back, as a critically damped spring does
 _LIMIT: Final = 0.25  # metres: the most that a foot is moved
-_STRAIGHT: Final = 0.92  # share of the leg's length from which it is stretched ever more reluctantly
-_FORWARD_KNEE: Final = 0.5  # how strongly a straight leg that must bend follows its foot's direction
 
 
 class FootLock:
@@ -74,7 +68,7 @@ class FootLock:
             return self._kept[:0]
         frames = self._kept[:count]
         eased = np.stack([self._strength[i : i + count] for i in range(2 * _EASE + 1)]).T @ _KERNEL  # [2,n]
-        toes = frames[:, _TOES][..., [0, 2]].astype(np.float64)
+        toes = frames[:, TOES][..., [0, 2]].astype(np.float64)
         first = toes[:1] if self._before is None else self._before[None]
         steps = np.diff(np.concatenate([first, toes]), axis=0)
         offsets = np.empty((count, 2, 2))
@@ -91,58 +85,17 @@ class FootLock:
         self._before = toes[-1]
         self._kept, self._strength = self._kept[count:], self._strength[count:]
         result = frames.astype(np.float64)
-        for foot, leg in enumerate(_LEGS):
-            _move_foot(result, leg, offsets[:, foot])
+        for foot, leg in enumerate(LEGS):
+            shift = np.stack([offsets[:, foot, 0], np.zeros(count), offsets[:, foot, 1]], axis=-1)
+            move_foot(result, leg, shift)
         return result.astype(np.float32)
 
 
 def _strength(positions: FloatArray, contacts: Floats) -> Floats:
     """How planted each foot is, 0 to 1: positions [n+1,22,3] (one frame before), contacts [n,2] -> [n,2]."""
-    toes = positions[:, _TOES].astype(np.float64)
+    toes = positions[:, TOES].astype(np.float64)
     speed = np.linalg.norm(np.diff(toes[..., [0, 2]], axis=0), axis=-1) * _FPS
     return _fade(contacts, *_CONTACT) * _fade(toes[1:, :, 1], *_HEIGHT) * _fade(speed, *_SPEED)
-
-
-def _move_foot(positions: Floats, leg: tuple[int, ...], offset: Floats) -> None:
-    """Shift ankle and toe by ``offset`` [n,2] (x, z) in place and put the knee where both bones keep their length."""
-    hip, knee, ankle, foot = (positions[:, joint] for joint in leg)
-    thigh = np.linalg.norm(knee - hip, axis=-1, keepdims=True)
-    shin = np.linalg.norm(ankle - knee, axis=-1, keepdims=True)
-    shift = np.stack([offset[:, 0], np.zeros(len(offset)), offset[:, 1]], axis=-1)
-    moved = np.linalg.norm(shift, axis=-1, keepdims=True)
-    before = ankle - hip
-    after = before + shift
-    length = np.linalg.norm(before, axis=-1, keepdims=True)
-    reach = _reach(np.linalg.norm(after, axis=-1, keepdims=True), length, thigh + shin)
-    axis = _unit(after)
-    target = hip + axis * reach
-    # The knee stays on the side where it was; a straight leg bends the way its foot points.
-    side = _across(knee - hip, axis) + _FORWARD_KNEE * np.minimum(moved, 0.02) * _unit(
-        _across(foot - ankle, axis)
-    )
-    along = (thigh**2 - shin**2 + reach**2) / (2.0 * reach)
-    out = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))
-    bent = hip + axis * along + _unit(side) * out
-    held = moved > 1e-6
-    foot_shift = np.where(held, target - ankle, 0.0)
-    positions[:, leg[1]] = np.where(held, bent, knee)
-    positions[:, leg[2]] = ankle + foot_shift
-    positions[:, leg[3]] = foot + foot_shift
-
-
-def _reach(wanted: Floats, before: Floats, longest: Floats) -> Floats:
-    """Distance from hip to ankle: as ``wanted``, but stretched beyond what it was only ever more reluctantly."""
-    free = np.minimum(np.maximum(_STRAIGHT * longest, before), longest * (1.0 - 1e-5))
-    room = np.maximum(longest - free, 1e-6)
-    return np.where(wanted > free, free + room * (1.0 - np.exp(-(wanted - free) / room)), wanted)
-
-
-def _across(v: Floats, axis: Floats) -> Floats:
-    return np.asarray(v - np.sum(v * axis, axis=-1, keepdims=True) * axis)
-
-
-def _unit(v: Floats) -> Floats:
-    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 
 
 def _fade(x: Floats, none: float, full: float) -> Floats:

@@ -16,6 +16,7 @@ from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.representations import hml263
 from kinesphere.skeleton import SMPL22, FloatArray
 from services.decoder.foot_lock import FootLock
+from services.decoder.legs import put_toes
 
 _SAME_RATE: Final = 1e-6
 
@@ -45,9 +46,7 @@ class FrameStream:
         """The frames that are final after ``features`` [n,263] have come; None when there is none yet."""
         positions = self._integrator.step(features)
         translation, rotations = ik.solve(positions)
-        if self._lock is None and self._resampler is None:
-            return self._motion(translation, rotations)
-        positions = forward_kinematics(translation, rotations)
+        positions = put_toes(forward_kinematics(translation, rotations), positions).astype(np.float32)
         if self._lock is not None:
             positions = self._lock.step(positions, features[:, hml263.LAYOUT["contacts"]])
         if self._resampler is not None:

@@ -108,7 +108,9 @@ class DecoderServicer(decoder_pb2_grpc.DecoderServiceServicer):
             history, place = await follow(self._runtime, motion, "start.history", latents=diffusion)
         windows: Windows
         if diffusion:
-            windows = DiffusionWindows(self._runtime, seed, self._settings.latent_size, history)
+            # [20,D]: D is the width of the motion VAE's latents.
+            size = (await self._runtime.describe(MODELS[pb.DECODER_MODE_DIFFUSION])).inputs["noise"][-1]
+            windows = DiffusionWindows(self._runtime, seed, size, history)
         else:
             windows = DirectWindows(self._runtime, history)
         return windows, FrameStream(fps, foot_lock=self._settings.foot_lock, place=place)

@@ -18,4 +18,3 @@ class DecoderSettings(ServiceSettings):
     foot_lock: bool = Field(True, description="hold feet still while the network says that they are planted")
     semantic_codes: int = Field(512, ge=1, le=65536, description="entries of the semantic codebook")
     detail_codes: int = Field(512, ge=1, le=65536, description="entries of the detail codebook")
-    latent_size: int = Field(32, ge=1, le=1024, description="width of the motion VAE's latents")

@@ -13,11 +13,7 @@ def motion_models(models: Path, request: pytest.FixtureRequest) -> Path:
     """The shipped networks; in a checkout without them, random ones of the same shapes."""
     if (models / "decoder_window" / "config.pbtxt").is_file():
         return models
-    tiny: Path = (
-        Path("/tmp/tiny_models")
-        if Path("/tmp/tiny_models").exists()
-        else request.getfixturevalue("tiny_models")
-    )
+    tiny: Path = request.getfixturevalue("tiny_models")
     return tiny
 
 

@@ -61,7 +61,8 @@ def sinusoid(positions: Tensor, width: int) -> Tensor:
     half = width // 2
     rates = torch.exp(-math.log(10_000.0) * torch.arange(half, device=positions.device) / half)
     angles = positions[..., None].float() * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+    # Not -1: ONNX's exporter shares that constant in a graph and rewrites it for the first operator's rank.
+    return torch.cat([angles.sin(), angles.cos()], dim=positions.ndim)
 
 
 class TransformerBlock(nn.Module):

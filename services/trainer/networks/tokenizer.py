@@ -166,7 +166,7 @@ class MotionTokenizer(nn.Module):
         """Quantized features [B,4N,D] and [B,N,D] -> normalized motion [B,16N,263]."""
         x = detail
         if semantic is not None:
-            x = torch.cat([detail, semantic.repeat_interleave(4, dim=1)], dim=-1)
+            x = torch.cat([detail, semantic.repeat_interleave(4, dim=1)], dim=2)
         out: Tensor = self.decoder(x.transpose(1, 2)).transpose(1, 2)
         return out
 

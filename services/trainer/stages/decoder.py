@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -24,15 +25,16 @@ from services.trainer.recipes import Recipe, check_options
 from services.trainer.stages.tokenizer import encode_clip
 from services.trainer.trained import RUNS, trained_tokenizer, trained_vae
 
-_OPTIONS = {"tokenizer", "vae", "history_noise", "corrupt"}
+_OPTIONS = {"tokenizer", "vae", "history_noise", "corrupt", "swap"}
 
 
 @dataclass
 class CodedClip:
-    """A clip as the decoder sees it: plan tokens at latent rate and the latents themselves, all of length L."""
+    """A clip as the decoder sees it, all of length L: plan vectors of the true tokens and of tokens some of which are
+    wrong, and the latents themselves."""
 
-    semantic: Tensor
-    detail: Tensor
+    plan: Tensor
+    spoilt: Tensor
     latents: Tensor
 
 
@@ -58,34 +60,60 @@ class WindowSampler(nn.Module):
         history_mask: Tensor,
         noise: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """semantic, detail [B,H+W] ids; valid [B,H+W]; history [B,H,latent]; history_mask [B,H];
+        """semantic, detail [B,H+W] ids, the first of a window beginning a block; valid [B,H+W];
+        history [B,H,latent]; history_mask [B,H];
         noise [B,H+W,latent] (its last W rows are used) -> raw motion [B,4W,263], latents [B,W,latent]."""
         config = self.denoiser.config
-        plan = plan_vectors(self.tokenizer, semantic, detail)
-        sample = noise[:, config.history :]
+        plan = plan_vectors(self.tokenizer, self.vae, semantic[:, ::4], detail)
+        sample = config.temperature * noise[:, config.history :]
         for step in self.scheduler.timesteps.tolist():
             time = torch.full_like(sample[:, 0, 0], float(step))
             predicted = self.denoiser(sample, time, plan, valid, history, history_mask)
             sample = self.scheduler.step(predicted, step, sample).prev_sample
         known = history * history_mask[..., None]
         frames = self.vae.decode(torch.cat([known, sample], dim=1))
+        # Nothing is joined to what lies before the start or behind the end.
+        before = torch.cat([history_mask, torch.ones_like(noise[:, config.history + 1 :, 0])], dim=1)
+        frames = join_patches(frames, before * valid[:, 1:])
         return frames[:, 4 * config.history :], sample
 
 
+def join_patches(frames: Tensor, weight: Tensor) -> Tensor:
+    """Smooth the borders of the VAE's patches: frames [B,4L,F], weight [B,L-1] (1 = join) -> [B,4L,F].
+
+    A latent's four frames are one patch, and where two meet the step between them is off by more than inside: motion
+    would jerk five times a second. What the step has beyond the mean of its two neighbours is halved, by a quarter on
+    either side.
+    """
+    length = weight.shape[1] + 1
+    patches = frames.reshape(frames.shape[0], length, 4, frames.shape[2])
+    last, first = patches[:, : length - 1, 3], patches[:, 1:, 0]
+    around = (last - patches[:, : length - 1, 2]) + (patches[:, 1:, 1] - first)
+    part = 0.25 * weight[:, :, None] * (first - last - 0.5 * around)
+    none = 0.0 * frames[:, :1]
+    ends = torch.cat([part, none], dim=1)
+    starts = torch.cat([none, part], dim=1)
+    middle = 0.0 * ends
+    return (patches + torch.stack([-starts, middle, middle, ends], dim=2)).reshape(frames.shape)
+
+
 def make_scheduler(kind: type, config: DenoiserConfig) -> Any:
-    """A diffusers scheduler with the settings that training and sampling share (MLD's betas)."""
+    """A diffusers scheduler with the settings that training and sampling share: MLD's betas, rescaled so that the last
+    step is pure noise as sampling's first one is (Lin et al. 2024). Noise alone tells nothing of itself to predict."""
     more = {"timestep_spacing": "trailing", "set_alpha_to_one": True} if kind is DDIMScheduler else {}
     return kind(
         num_train_timesteps=config.train_steps, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-        prediction_type=config.prediction, clip_sample=False, **more,
+        prediction_type=config.prediction, clip_sample=False,
+        rescale_betas_zero_snr=config.prediction != "epsilon", **more,
     )  # fmt: skip
 
 
-def plan_vectors(tokenizer: MotionTokenizer, semantic: Tensor, detail: Tensor) -> Tensor:
-    """Token ids [B,L] to the codebooks' vectors [B,L,2D]."""
-    return torch.cat(
-        [tokenizer.lookup_detail(detail[..., None]), tokenizer.lookup_semantic(semantic)], dim=-1
-    )
+def plan_vectors(tokenizer: MotionTokenizer, vae: MotionVAE, semantic: Tensor, detail: Tensor) -> Tensor:
+    """Token ids [B,N] and [B,4N] to what the denoiser is told of each latent [B,4N,2D+latent]: the codebooks' vectors
+    and the draft, which is the latent of what the tokenizer decodes them to."""
+    draft = vae.encode(tokenizer.decode(detail, semantic))
+    told = tokenizer.lookup_semantic(semantic).repeat_interleave(4, dim=1)
+    return torch.cat([tokenizer.lookup_detail(detail[..., None]), told, draft], dim=2)
 
 
 class DecoderStage(TrainingStage):
@@ -101,36 +129,64 @@ class DecoderStage(TrainingStage):
         self.tokenizer = trained_tokenizer(recipe.options.get("tokenizer", f"tokenizer/{preset}"), RUNS)
         self.vae = trained_vae(recipe.options.get("vae", f"vae/{preset}"), RUNS)
         self.train, self.val = MotionData(root, "train", minimum=32), MotionData(root, "val", minimum=32)
-        self.coded = [
-            self._code(self.train, clip) for clip in track(self.train.clips, description="coding clips")
-        ]
-        config = DenoiserConfig(
+        self.network_config = config = DenoiserConfig(
             **{"latent": self.vae.config.latent, "code_dim": self.tokenizer.config.code_dim, **recipe.network}
         )
         torch.manual_seed(recipe.seed)
         self.network = Denoiser(config)
+        self.coded: list[CodedClip] = []
         self.scheduler = make_scheduler(DDPMScheduler, config)
 
-    def _code(self, data: MotionData, clip: object) -> CodedClip:
-        motion = torch.from_numpy(data.motion(clip))[None]  # type: ignore[arg-type]
-        with torch.no_grad():
-            semantic, detail = encode_clip(self.tokenizer, motion)
-            latents = self.vae.encode(motion)[0]
-        assert semantic is not None
-        return CodedClip(semantic[0].repeat_interleave(4), detail[0, :, 0], latents)
+    def _code_all(self) -> list[CodedClip]:
+        """The training clips, those of one length in a batch."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, clip in enumerate(self.train.clips):
+            groups[self.train.frames(clip)].append(index)
+        batches = [group[i : i + 16] for group in groups.values() for i in range(0, len(group), 16)]
+        coded: dict[int, CodedClip] = {}
+        swap = float(self.recipe.options.get("swap", 0.15))
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        for batch in track(batches, description="coding clips"):
+            motion = torch.from_numpy(np.stack([self.train.motion(self.train.clips[i]) for i in batch]))
+            with torch.no_grad():
+                semantic, detail = encode_clip(self.tokenizer, motion)
+                assert semantic is not None
+                detail = detail[..., 0]
+                latents = self.vae.encode(motion)
+                plan = self._plan(semantic, detail)
+                # The planner's tokens are not always the encoder's: some are wrong, so that the decoder forgives them.
+                wrong = torch.rand(detail.shape, generator=generator) < swap
+                other = torch.randint(self.tokenizer.config.detail_codes, detail.shape, generator=generator)
+                spoilt = self._plan(semantic, torch.where(wrong, other, detail))
+            for row, index in enumerate(batch):
+                coded[index] = CodedClip(plan[row], spoilt[row], latents[row])
+        return [coded[i] for i in range(len(coded))]
 
-    def _window(self, coded: CodedClip, start: int) -> tuple[Tensor, ...]:
-        """Cut positions start-H .. start+W of a clip; what lies outside it is marked as such."""
-        config = self.network.config
+    def _plan(self, semantic: Tensor, detail: Tensor) -> Tensor:
+        """Plan vectors of whole clips [B,N], [B,4N]; beyond either end the nearest token goes on, as in a window."""
+        config = self.network_config
+        before, after = config.history // 4, -(-config.new // 4)
+        semantic = torch.cat(
+            [semantic[:, :1].expand(-1, before), semantic, semantic[:, -1:].expand(-1, after)], dim=1
+        )
+        detail = torch.cat(
+            [detail[:, :1].expand(-1, 4 * before), detail, detail[:, -1:].expand(-1, 4 * after)], dim=1
+        )
+        return plan_vectors(self.tokenizer, self.vae, semantic, detail)[:, 4 * before : -4 * after]
+
+    def _window(self, coded: CodedClip, start: int, *, spoilt: bool) -> tuple[Tensor, ...]:
+        """Plan, inside and latents at positions start-H .. start+W of a clip; what lies outside is marked as such."""
+        config = self.network_config
         length = len(coded.latents)
         at = torch.arange(start - config.history, start + config.new)
         inside = ((at >= 0) & (at < length)).float()
         at = at.clamp(0, length - 1)
-        latents = coded.latents[at] * inside[:, None]
-        return coded.semantic[at], coded.detail[at], inside, latents
+        return (coded.spoilt if spoilt else coded.plan)[at], inside, coded.latents[at] * inside[:, None]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
-        config, options = self.network.config, self.recipe.options
+        config, options = self.network_config, self.recipe.options
+        if not self.coded:  # an export alone needs none
+            self.coded = self._code_all()
         rng = np.random.default_rng((self.recipe.seed, step))
         picks = rng.choice(len(self.coded), size=self.recipe.budget.batch, p=self.train.weights)
         windows = []
@@ -138,15 +194,9 @@ class DecoderStage(TrainingStage):
             coded = self.coded[pick]
             last = max(0, len(coded.latents) - 4)
             start = 0 if rng.random() < 0.25 else int(rng.integers(0, last + 1))
-            windows.append(self._window(coded, start))
-        semantic, detail, inside, latents = (
-            torch.stack(t).to(self.device) for t in zip(*windows, strict=True)
-        )
-        # The planner's tokens are not always the encoder's: some are replaced, so that the decoder forgives them.
-        swap = (torch.rand_like(inside) < 0.15) & (
-            torch.rand(len(inside), 1, device=self.device) < options.get("corrupt", 0.3)
-        )
-        detail = torch.where(swap, torch.randint_like(detail, self.tokenizer.config.detail_codes), detail)
+            spoilt = rng.random() < options.get("corrupt", 0.3)
+            windows.append(self._window(coded, start, spoilt=spoilt))
+        plan, inside, latents = (torch.stack(t).to(self.device) for t in zip(*windows, strict=True))
         history, clean = latents[:, : config.history], latents[:, config.history :]
         history_mask = inside[:, : config.history]
         history = (
@@ -159,7 +209,6 @@ class DecoderStage(TrainingStage):
             target = self.scheduler.get_velocity(clean, noise, time)
         else:
             target = noise if config.prediction == "epsilon" else clean
-        plan = plan_vectors(self.tokenizer, semantic, detail)
         predicted = self.network(noisy, time, plan, inside, history, history_mask)
         weight = inside[:, config.history :, None]
         loss = (F.mse_loss(predicted, target, reduction="none") * weight).sum() / (
@@ -178,12 +227,14 @@ class DecoderStage(TrainingStage):
             "direct_velocity_mm": [],
         }
         for clip in self.val.clips[:: max(1, len(self.val.clips) // 64)]:
-            coded = self._code(self.val, clip)
-            real = hml263.decode(self.val.motion(clip))
-            made = hml263.decode(decode_windows(sampler, coded.semantic, coded.detail, seed=0))
-            direct = hml263.decode(
-                self.tokenizer.decode(coded.detail[None], coded.semantic[None, ::4])[0].numpy()
+            motion = self.val.motion(clip)
+            real = hml263.decode(motion)
+            semantic, detail = encode_clip(self.tokenizer, torch.from_numpy(motion)[None])
+            assert semantic is not None
+            made = hml263.decode(
+                decode_windows(sampler, semantic[0].repeat_interleave(4), detail[0, :, 0], seed=0)
             )
+            direct = hml263.decode(self.tokenizer.decode(detail, semantic)[0].numpy())
             for prefix, other in (("", made), ("direct_", direct)):
                 a, b = other - other[:, :1], real - real[:, :1]
                 rows[f"{prefix}MPJPE_mm"].append(float(np.linalg.norm(a - b, axis=-1).mean() * 1000))
