@@ -114,6 +114,8 @@ def write_config(
 def write_card(folder: Path, title: str, purpose: str, recipe: str, metrics: Mapping[str, float]) -> None:
     """A model card: what it is, what it was trained on and under which terms, figures, hashes of its files."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in {"README.md", "card.json"})
+    # The Hugging Face copy of the weights stays where it was trained; the graph that ships holds the same numbers.
+    files = [p for p in files if not p.match("hf/*.safetensors")]
     hashes = {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
     digests = "\n".join(f"- `{name}`: `{digest}`" for name, digest in hashes.items())
