@@ -47,7 +47,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-demo: $(BIN)/python $(LOCK)
-	@echo "Installing the services into $(VENV) (about 700 MB, once; no torch) ..."
+	@echo "Installing the services into $(VENV) (about 900 MB, once; no torch) ..."
 	$(INSTALL) -e '.[demo]'
 	@touch $@
 
