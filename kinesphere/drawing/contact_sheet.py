@@ -87,8 +87,7 @@ def _fitted(text: str, pixels: int, size: int) -> str:
 def _row(people: Sequence[Motion], poses: int) -> Image.Image:
     points = [body_points(motion.positions) for motion in people]
     palettes = [PALETTES[index % len(PALETTES)] for index in range(len(people))]
-    longest = max(motion.seconds for motion in people)
-    times = np.linspace(0, longest, poses)
+    times = np.linspace(0, max((motion.num_frames - 1) / motion.fps for motion in people), poses)
     frames = [
         np.clip(np.round(times * motion.fps).astype(int), 0, motion.num_frames - 1) for motion in people
     ]

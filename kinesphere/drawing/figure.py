@@ -30,6 +30,7 @@ class Palette:
     middle: Colour
 
     def of(self, side: Side) -> Colour:
+        """The colour of a limb on ``side``, or of the trunk."""
         return {"left": self.left, "right": self.right, "middle": self.middle}[side]
 
 

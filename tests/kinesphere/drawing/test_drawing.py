@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +157,31 @@ def test_viewer_text_is_never_markup(tmp_path: Path, text: str) -> None:
     assert data["title"] == text
     assert data["caption"] == text
     assert path.read_text().count("<script") == 2
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to check the script with")
+def test_viewer_script_is_javascript(tmp_path: Path) -> None:
+    page = write_viewer(walker(), tmp_path / "view.html").read_text()
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 1
+    (tmp_path / "view.js").write_text(scripts[0])
+    subprocess.run(["node", "--check", tmp_path / "view.js"], check=True, timeout=60)
+
+
+def test_contact_sheet_names_the_time_of_the_last_frame() -> None:
+    from kinesphere.drawing import contact_sheet as sheet
+
+    drawn: list[str] = []
+    text = sheet.Painter.text
+
+    def noted(self: sheet.Painter, at: tuple[int, int], words: str, *rest: object, **more: object) -> None:
+        drawn.append(words)
+        text(self, at, words, *rest, **more)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheet.Painter, "text", noted)
+        sheet._row([walker(41)], 3)
+    assert [words for words in drawn if words.endswith(" s")] == ["0.00 s", "1.00 s", "2.00 s"]
 
 
 def test_viewer_refuses_what_does_not_fit_millimetres(tmp_path: Path) -> None:
