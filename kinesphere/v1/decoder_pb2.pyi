@@ -33,7 +33,7 @@ class _DecoderModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DecoderMo
     DECODER_MODE_DIFFUSION: _DecoderMode.ValueType  # 1
     """Latent diffusion with history and lookahead: the best motion."""
     DECODER_MODE_DIRECT: _DecoderMode.ValueType  # 2
-    """The tokenizer's own decoder: faster, with more foot skating."""
+    """The tokenizer's own decoder: faster, smoother, less like recorded people."""
 
 class DecoderMode(_DecoderMode, metaclass=_DecoderModeEnumTypeWrapper):
     """How tokens become motion."""
@@ -43,7 +43,7 @@ DECODER_MODE_UNSPECIFIED: DecoderMode.ValueType  # 0
 DECODER_MODE_DIFFUSION: DecoderMode.ValueType  # 1
 """Latent diffusion with history and lookahead: the best motion."""
 DECODER_MODE_DIRECT: DecoderMode.ValueType  # 2
-"""The tokenizer's own decoder: faster, with more foot skating."""
+"""The tokenizer's own decoder: faster, smoother, less like recorded people."""
 Global___DecoderMode: _TypeAlias = DecoderMode  # noqa: Y015
 
 @_typing.final

@@ -22,6 +22,9 @@ HISTORY: Final = 8
 STEP: Final = 8
 LOOKAHEAD: Final = 4
 NEW: Final = STEP + LOOKAHEAD
+# Frames over which a window takes over from what the one before it saw ahead, and how much of that is kept.
+FADE: Final = 8
+_KEPT: Final = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, FADE + 1) / (FADE + 1))[:, None].astype(np.float32)
 # Blocks on either side that reach a block's frames through the tokenizer's decoder (two dilated residual blocks at
 # each of two rates: 8 latents).
 CONTEXT: Final = 2
@@ -51,7 +54,8 @@ class Windows(Protocol):
 class DiffusionWindows:
     """Latent diffusion: each window sees 8 latents that are emitted already and 4 that will be made again.
 
-    A latent starts from the same noise in every window that makes it, so that the second try lands where the first did.
+    A latent starts from the same noise in every window that makes it, so that the second try lands near the first; what
+    is left between the two is faded over, because frames already sent lead up to the first.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class DiffusionWindows:
         self._known = np.zeros(HISTORY, np.float32)
         if history is not None:
             self._remember(history.latents)
+        self._ahead: FloatArray | None = None
         self._next = 0
 
     def push(self, semantic: Ids, detail: Ids) -> None:
@@ -86,7 +91,13 @@ class DiffusionWindows:
         self._remember(outputs["latents"][0, :count])
         self._next += count
         self._plan.forget(self._next - HISTORY)
-        features: FloatArray = outputs["motion"][0, : FRAMES_PER_LATENT * count]
+        motion: FloatArray = outputs["motion"][0]
+        sent = FRAMES_PER_LATENT * count
+        features = motion[:sent].copy()
+        if self._ahead is not None:
+            fade = _KEPT[:sent]
+            features[: len(fade)] += fade * (self._ahead[: len(fade)] - features[: len(fade)])
+        self._ahead = motion[sent : sent + FADE]
         return features
 
     def _remember(self, latents: FloatArray) -> None:

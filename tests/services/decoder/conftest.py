@@ -43,7 +43,15 @@ class Decoder:
         self.stub: Any = decoder_pb2_grpc.DecoderServiceStub(channel)
 
     async def parts(self, requests: Iterable[pb.DecoderServiceDecodeRequest]) -> list[Any]:
-        return [answer async for answer in self.stub.Decode(iter(requests), timeout=120)]
+        """All answers. A call that the server ends while grpc.aio's client is still writing can lose its status (it
+        becomes INTERNAL, "Failed execute_batch"): such a call is made again."""
+        requests = list(requests)
+        while True:
+            try:
+                return [answer async for answer in self.stub.Decode(iter(requests), timeout=120)]
+            except grpc.aio.AioRpcError as error:
+                if "execute_batch" not in (error.debug_error_string() or ""):
+                    raise
 
     async def decode(self, tokens: Any, *, cuts: Sequence[int] = (), **start: Any) -> Decoded:
         """tokens: (semantic [N], detail [4N]); cuts: block indices where a new message begins."""

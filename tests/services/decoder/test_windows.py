@@ -103,3 +103,21 @@ async def test_direct_continues_from_the_tokens_before(motion_models: Path) -> N
         before = History(np.zeros((0, 32), np.float32), np.repeat(tokens[0][:2], 4), tokens[1][:8])
         rest = await features_of(DirectWindows(runtime, before), (tokens[0][2:], tokens[1][8:]))
         np.testing.assert_allclose(rest, whole[32:], atol=1e-4 * np.abs(whole).max())
+
+
+class SteppingRuntime(RecordingRuntime):
+    """Every window's motion is the number of the call: nothing fits what came before."""
+
+    async def infer(self, model: str, inputs: Any) -> dict[str, Any]:
+        made = await super().infer(model, inputs)
+        return made | {"motion": np.full_like(made["motion"], len(self.calls) - 1)}
+
+
+async def test_a_window_takes_over_gradually_from_what_the_last_one_saw_ahead() -> None:
+    features = await features_of(DiffusionWindows(SteppingRuntime(), 0, 32), random_tokens(6))
+    steps = np.diff(features[:, 0])
+    assert (features[:32] == 0).all()
+    assert (features[40:64] == 1).all()
+    assert (features[72:] == 2).all()
+    assert steps.min() >= 0
+    assert steps.max() < 0.2
