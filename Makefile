@@ -1,7 +1,7 @@
 # `make demo` turns a sentence into motion files; `make test` runs every test. Both set up .venv by themselves.
 PYTHON ?= python3
 VENV ?= .venv
-TEXT ?= a person walks forward, then waves with the right hand
+TEXT ?= a person waves with the right hand
 OUT ?= out/demo
 
 BIN := $(VENV)/bin

@@ -17,7 +17,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     """``run("convert", "a.bvh", "b.glb")`` in an empty folder; returns code, stdout and stderr."""
 
-    def call(*arguments: str | Path, timeout: float = 120, **env: str) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str | Path, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "kinesphere.cli", *map(str, arguments)],
             cwd=tmp_path,
