@@ -9,8 +9,9 @@
 2. Overload: 8 calls run and 8 wait, each of which makes 4 windows of motion with the shipped decoder; then 200 more
    arrive together. The times of the 16 beside those of a round without the 200, in turns.
 
-The server is a process of its own. The load of the machine before the run is part of the result: on a busy machine the
-figures are upper bounds.
+The server is a process of its own. How idle the machine was before the run is part of the result: on a busy one the
+figures are upper bounds. `chrt -r 5 python benchmarks/serving.py` (as root) goes before everybody else, but shares
+caches and, on hyperthreads, cores with them.
 """
 
 from __future__ import annotations
@@ -294,7 +295,9 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 2),
         "idle_percent": round(100 * (spent[3] + spent[4]) / max(1, sum(spent)), 1),
-        "nice": os.nice(0),
+        "scheduling": {os.SCHED_RR: "real-time", os.SCHED_FIFO: "real-time"}.get(
+            os.sched_getscheduler(0), "normal"
+        ),
         "python": platform.python_version(),
         "grpcio": grpc.__version__,
     }
@@ -303,7 +306,10 @@ def machine() -> dict[str, Any]:
 def show(result: dict[str, Any]) -> None:
     console = Console()
     info = result["machine"]
-    console.print(f"{info['cpu']}, {info['cores']} cores, {info['idle_percent']} % idle before the run")
+    console.print(
+        f"{info['cpu']}, {info['cores']} cores, {info['idle_percent']} % idle before the run, "
+        f"{info['scheduling']} priority"
+    )
     table = Table(title="gRPC against a direct call, milliseconds p50 / p99")
     for column in ("load", "callers", "direct", "gRPC", "overhead", "calls/s"):
         table.add_column(column, justify="left" if column == "load" else "right")

@@ -193,7 +193,8 @@ class Calls(grpc.aio.ServerInterceptor):
                 self._finished[method, code] = finished
             finished[0].inc()
             finished[1].observe(seconds)
-            (log.info if admitted else log.debug)("call", method=method, code=code, seconds=round(seconds, 6))
+            # Once the answer is on its way, with this task's request id.
+            asyncio.get_running_loop().call_soon(_tell, admitted, method, code, seconds)
 
     async def _run(
         self,
@@ -268,6 +269,10 @@ class Calls(grpc.aio.ServerInterceptor):
 
 def _draining() -> DrainingError:
     return DrainingError("the server is shutting down", retry_after=_CUT_SECONDS)
+
+
+def _tell(admitted: bool, method: str, code: str, seconds: float) -> None:
+    (log.info if admitted else log.debug)("call", method=method, code=code, seconds=round(seconds, 6))
 
 
 def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:

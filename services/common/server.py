@@ -23,6 +23,7 @@ from services.common.metrics import Metrics, MetricsPage
 from services.common.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
+_TELL_SECONDS = 0.05  # for the watchers of health to hear of it, also when no call is in flight
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Server:
         seconds = self.settings.drain_seconds if grace is None else grace
         # Until the last call has ended gRPC keeps listening: probes hear NOT_SERVING, new calls why they are refused.
         # (Its own shutdown would close the port, and end calls that have just arrived with CANCELLED.)
-        await self._calls.drain(seconds)
+        await asyncio.gather(self._calls.drain(seconds), asyncio.sleep(_TELL_SECONDS))
         await self._server.stop(None)
         if self._page:
             await asyncio.to_thread(self._page.close)

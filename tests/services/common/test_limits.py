@@ -170,7 +170,6 @@ async def test_watches_do_not_hold_up_the_drain(start: Any) -> None:
     await reflection.read()
     async with asyncio.timeout(5):
         await running.server.stop()
-    assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 async def test_a_message_over_the_limit_is_refused(start: Any, refused: Refuse) -> None:
