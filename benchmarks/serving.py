@@ -357,7 +357,10 @@ def plot(result: dict[str, Any], path: Path) -> None:
             places + shift, heights, 0.4, label="direct call" if key == "direct" else "gRPC", color=colour
         )
         left.bar_label(bars, fmt="%.2f", fontsize=8)
-    labels = [f"{row['callers']} callers\n+{row['overhead_p50_ms']:.2f} ms" for row in rows]
+    labels = [
+        f"{row['callers']} caller{'s' * (row['callers'] > 1)}\n+{row['overhead_p50_ms']:.2f} ms"
+        for row in rows
+    ]
     left.set_xticks(places, labels)
     left.set(ylabel="p50, ms", title=f"Overhead at 10 calls/s a caller (target below {TARGET_MS} ms)")
     left.legend(frameon=False)
@@ -394,13 +397,14 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json")
+    parser.add_argument("--note", default="", help="kept with the result: what else ran, for instance")
     parser.add_argument("--serve", metavar="RUN,WAIT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         max_concurrency, max_queue = (int(value) for value in arguments.serve.split(","))
         uvloop.run(serve(max_concurrency, max_queue))
         return 0
-    result = {"machine": machine(), "seconds": arguments.seconds}
+    result: dict[str, Any] = {"machine": machine(), "note": arguments.note, "seconds": arguments.seconds}
     result |= uvloop.run(benchmark(arguments.seconds))
     show(result)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
