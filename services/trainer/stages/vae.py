@@ -130,7 +130,8 @@ def feet_steps(motion: Tensor) -> Tensor:
     columns = [first + 3 * (joint - 1) + axis for joint in _FEET for axis in range(3)]
     steps = motion[..., columns].diff(dim=1).unflatten(-1, (len(_FEET), 3))
     x, z = motion[:, :-1, hml263.LAYOUT["root_velocity"]].unbind(-1)
-    return steps + torch.stack([x, torch.zeros_like(x), z], dim=-1)[:, :, None]
+    moved: Tensor = steps + torch.stack([x, torch.zeros_like(x), z], dim=-1)[:, :, None]
+    return moved
 
 
 class _Encode(nn.Module):
