@@ -63,8 +63,7 @@ def markdown(table: Table) -> str:
     ]
     for row in table.rows:
         lines.append(f"| {row.name} | " + " | ".join(_cell(row, metric) for metric in _HEADINGS) + " |")
-    about = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in table.settings.items())
-    return "\n".join([*lines, "", f"Mean and 95 % interval; {about}.", ""])
+    return "\n".join([*lines, "", f"Mean and 95 % interval; {_about(table)}.", ""])
 
 
 def _cell(row: Row, metric: str) -> str:
@@ -79,13 +78,21 @@ def _cell(row: Row, metric: str) -> str:
 def show(table: Table, console: Console | None = None) -> None:
     """Print the table."""
     console = console or Console()
-    grid = RichTable(title="Text to motion", caption=", ".join(f"{k} {v}" for k, v in table.settings.items()))
-    grid.add_column("")
-    for heading, better in _HEADINGS.values():
-        grid.add_column(f"{heading}\n({_ARROWS[better]})", justify="right", no_wrap=True)
+    # Systems side by side: eight metrics in a row do not fit a terminal of 80 columns.
+    grid = RichTable(title="Text to motion", caption=_about(table))
+    grid.add_column("", no_wrap=True)
     for row in table.rows:
-        grid.add_row(row.name, *(_cell(row, metric).replace(" ±", "\n±") for metric in _HEADINGS))
+        grid.add_column(row.name, justify="right")
+    for metric, (heading, better) in _HEADINGS.items():
+        grid.add_row(
+            f"{heading}\n({_ARROWS[better]})",
+            *(_cell(row, metric).replace(" ±", "\n±") for row in table.rows),
+        )
     console.print(grid)
+
+
+def _about(table: Table) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in table.settings.items())
 
 
 def plot(table: Table, path: Path | str) -> Path:
@@ -97,7 +104,7 @@ def plot(table: Table, path: Path | str) -> Path:
     figure = Figure(figsize=(13, 1.6 + 0.42 * len(table.rows) * 2), layout="constrained")
     FigureCanvasAgg(figure)
     colours = ["#70788a", "#b8bec9", "#2674c4", "#e8721e", "#1a968c", "#6c56be", "#c49614"]
-    for axes, metric in zip(figure.subplots(2, 3).flat, metrics, strict=True):
+    for axes, metric in zip(figure.subplots(2, 3, sharey=True).flat, metrics, strict=True):
         for place, row in enumerate(table.rows):
             interval = row.interval(metric)
             if interval is None:
@@ -105,12 +112,13 @@ def plot(table: Table, path: Path | str) -> Path:
             mean, half = interval
             axes.barh(place, mean, xerr=half, color=colours[place % len(colours)], capsize=3, height=0.7)
             axes.annotate(
-                f"{mean:.3g}",
+                f"{mean:.3f}",
                 (mean + half, place),
                 xytext=(5, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
         real = table.rows[0].interval(metric)
         if real is not None:
@@ -118,7 +126,7 @@ def plot(table: Table, path: Path | str) -> Path:
         heading, better = _HEADINGS[metric]
         axes.set_title(f"{heading} ({_ARROWS[better]})", fontsize=11)
         axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows])
-        axes.invert_yaxis()
+        axes.set_ylim(len(table.rows) - 0.4, -0.6)
         axes.margins(x=0.18)
         axes.spines[["top", "right"]].set_visible(False)
     path = Path(path)

@@ -111,7 +111,7 @@ def run_t2m(
     real_embeddings = evaluator.motions(real)
     real_skating = _skating(real)
     rows = [Row("real"), Row("shuffled captions"), *(Row(system.name) for system in systems)]
-    drawn: dict[int, list[str]] = {}
+    drawn: dict[int, tuple[list[str], FloatArray]] = {}
     kept: dict[tuple[str, int], tuple[FloatArray, float]] = {}
     total = options.repeats * (len(systems) + 1)
     for repeat in range(options.repeats):
@@ -119,9 +119,9 @@ def run_t2m(
         rng = np.random.default_rng([options.seed, repeat])
         if generation not in drawn:
             captions_rng = np.random.default_rng([options.seed, 7, generation])
-            drawn[generation] = [_caption(clip, captions_rng) for clip in clips]
-        texts = drawn[generation]
-        text_embeddings = evaluator.texts(texts)
+            said = [_caption(clip, captions_rng) for clip in clips]
+            drawn[generation] = said, evaluator.texts(said)
+        texts, text_embeddings = drawn[generation]
         order = rng.permutation(len(clips))
         others = np.roll(order, 1)
         _add(
