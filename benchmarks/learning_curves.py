@@ -1,7 +1,7 @@
 """Learning curves of the training runs: ``python benchmarks/learning_curves.py [RUNS] [PICTURE.png]``.
 
 Reads what training writes to ``RUN/metrics.jsonl`` (one JSON object a line: step, seconds, and losses or ``val/...``)
-and draws a panel a run: the training loss, and one figure of held-out clips on the right axis.
+and draws a panel for each run of the recipes that ship (``small``): the training loss, and one figure of held-out clips on the right axis.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def smoothed(curve: Curve, weight: float = 0.8) -> Curve:
     return result
 
 
-def draw(runs: Path, path: Path) -> list[str]:
-    """Write the picture; returns the names of the runs in it."""
+def draw(runs: Path, path: Path, names: str = "*_small") -> list[str]:
+    """Write the picture of the runs that ``names`` matches; returns which they are."""
     folders = sorted(
-        (folder for folder in runs.iterdir() if (folder / "metrics.jsonl").is_file()),
+        (folder for folder in runs.glob(names) if (folder / "metrics.jsonl").is_file()),
         key=lambda folder: (*(stage not in folder.name for stage in HELD_OUT), folder.name),
     )
     if not folders:
-        raise SystemExit(f"{runs} holds no RUN/metrics.jsonl: `kinesphere train STAGE` writes them")
+        raise SystemExit(f"{runs} holds no {names}/metrics.jsonl: `kinesphere train STAGE` writes them")
     columns, rows = min(3, len(folders)), -(-len(folders) // 3)
     figure = Figure(figsize=(4.2 * columns, 2.9 * rows), layout="constrained")
     FigureCanvasAgg(figure)
