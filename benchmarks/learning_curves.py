@@ -1,7 +1,9 @@
 """Learning curves of the training runs: ``python benchmarks/learning_curves.py [RUNS] [PICTURE.png]``.
 
 Reads what training writes to ``RUN/metrics.jsonl`` (one JSON object a line: step, seconds, and losses or ``val/...``)
-and draws a panel for each run of the recipes that ship (``small``): the training loss, and one figure of held-out clips on the right axis.
+and draws a panel for each run of the recipes that ship (``small``): the training loss, and one figure of held-out
+clips on the right axis.
+on the right axis.
 """
 
 from __future__ import annotations
