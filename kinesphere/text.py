@@ -92,7 +92,7 @@ class TextEncoder:
         features, mask = self.encode(texts, max_tokens)
         pooled = features.sum(axis=1) / mask.sum(axis=1, keepdims=True)
         norms = np.linalg.norm(pooled, axis=1, keepdims=True)
-        return (pooled / np.maximum(norms, 1e-9)).astype(np.float32)
+        return np.asarray(pooled / np.maximum(norms, 1e-9), np.float32)
 
 
 def _find_weights() -> Path:

@@ -78,7 +78,8 @@ class MotionVAE(nn.Module):
             self.scale.copy_(variance.sqrt().mean().sqrt())
 
     def _patches(self, motion: Tensor) -> Tensor:
-        return self.normalizer(motion).reshape(motion.shape[0], motion.shape[1] // PATCH, PATCH * FEATURES)
+        normalized: Tensor = self.normalizer(motion)
+        return normalized.reshape(motion.shape[0], motion.shape[1] // PATCH, PATCH * FEATURES)
 
     def posterior(self, motion: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance [B,T/4,latent] of the (unscaled) posterior."""
@@ -93,7 +94,9 @@ class MotionVAE(nn.Module):
     def decode_normalized(self, latents: Tensor) -> Tensor:
         """Scaled latents [B,N,latent] -> normalized motion [B,4N,263]."""
         latents = latents * self.scale
-        patches = self.decode_linear(latents) + self.decode_more(latents.transpose(1, 2)).transpose(1, 2)
+        patches: Tensor = self.decode_linear(latents) + self.decode_more(latents.transpose(1, 2)).transpose(
+            1, 2
+        )
         return patches.reshape(latents.shape[0], latents.shape[1] * PATCH, FEATURES)
 
     def decode(self, latents: Tensor) -> Tensor:
