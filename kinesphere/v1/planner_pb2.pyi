@@ -37,8 +37,8 @@ class GenerateRequest(_message.Message):
     DECODER_MODE_FIELD_NUMBER: _builtins.int
     FPS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What the person does, in English, 1 to 2,000 characters, not only blanks and control characters. Required. The models read about the first
-    32 words.
+    """What the person does, in English, 1 to 2,000 characters, not only blanks and control characters. Required. The
+    models read about the first 32 words.
     """
     seconds: _builtins.float
     """Length in seconds, 0 to 60; rounded to whole frames. 0: the model decides, within one pass (see Describe)."""
