@@ -46,6 +46,8 @@ def up(
     stack = Stack(ports, models or default_models(), _quiet if quiet or as_json else _show)
     # A plain `kill` ends this as cleanly as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
+    # A script that starts this in the background leaves SIGINT ignored, and nothing else would end it cleanly.
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         with stack:
             began = time.monotonic()
