@@ -131,7 +131,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in VARIANTS:
         recipe = load_recipe(f"tokenizer/{name}").model_copy(update={"data": options.data})
-        train(recipe, models=None, steps=options.steps)
+        train(recipe, export=False, steps=options.steps)
     data, evaluator = MotionData(Path(options.data), "test", minimum=32), OnnxEvaluator(options.models)
     clips = data.clips[:: max(1, len(data.clips) // options.limit)][: options.limit]
     texts = TextFeatures([clip.captions[0].text for clip in clips], Path(options.data) / "cache")

@@ -2,14 +2,15 @@
 
 Text to motion (``prefix`` embeddings and ``<len>`` are optional)::
 
-    <bos><t2m> {prefix} caption [<len><n_k>] <think> plan in words </think>
-    <answer> (sem det det det det)xk </answer><eos>
+    <bos><t2m> {prefix} caption [<len><n_k>] <think> first action in words </think>
+    <answer> (sem det det det det)+ [<think> next action </think> (sem det det det det)+]* </answer><eos>
 
 Motion to text::
 
     <bos><m2t> {motion: five embeddings, or five tokens, a block} <text> caption </text><eos>
 
-A block is 0.8 s: one semantic token (what is done) and four detail tokens (how, one for every 0.2 s).
+A thought stands right before what it leads to, so that a second action is planned as a first one is; ``k`` counts the
+blocks of all. A block is 0.8 s: one semantic token (what is done) and four detail tokens (how, one for every 0.2 s).
 """
 
 from __future__ import annotations

@@ -110,7 +110,9 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def thought(self) -> Global___Thought:
-        """Pieces of the thought, in order, before the first plan tokens; none when `thinking` is false."""
+        """Pieces of the thoughts, in order: one thought before the first plan tokens, and one before each further action of
+        the sentence. None when `thinking` is false.
+        """
 
     @_builtins.property
     def plan_tokens(self) -> Global___PlanTokens:
@@ -145,13 +147,13 @@ Global___GenerateResponse: _TypeAlias = GenerateResponse  # noqa: Y015
 
 @_typing.final
 class Thought(_message.Message):
-    """A piece of the planner's thought."""
+    """A piece of the planner's thoughts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Text to append to the pieces before it."""
+    """Text to append to the pieces before it; a further thought begins with a space."""
     def __init__(
         self,
         *,
@@ -310,7 +312,7 @@ class PlannerServiceDescribeResponse(_message.Message):
     engine: _builtins.str
     """What runs it, for instance `onnxruntime`."""
     max_blocks_per_pass: _builtins.int
-    """Blocks that one pass of the model plans at most, 1 to 25; 12 (9.6 s) by default. Longer motions take several passes."""
+    """Blocks that one pass of the model plans at most, 1 to 25; 14 (11.2 s) by default. Longer motions take several passes."""
     max_seconds: _builtins.float
     """Longest motion in seconds: 60."""
     default_temperature: _builtins.float

@@ -65,8 +65,8 @@ class PlannerServiceServicer:
     """
 
     def Generate(self, request, context):
-        """Makes a motion from a sentence. The answer streams: one header, the thought, plan tokens and motion chunks as they
-        are made, one status.
+        """Makes a motion from a sentence. The answer streams: one header; thoughts, plan tokens and motion chunks as they are
+        made; one status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,8 +39,8 @@ class PlannerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PlannerServiceAsyncStub: ...
     Generate: _grpc.UnaryStreamMultiCallable[_planner_pb2.GenerateRequest, _planner_pb2.GenerateResponse]
-    """Makes a motion from a sentence. The answer streams: one header, the thought, plan tokens and motion chunks as they
-    are made, one status.
+    """Makes a motion from a sentence. The answer streams: one header; thoughts, plan tokens and motion chunks as they are
+    made; one status.
     """
     Caption: _grpc.UnaryUnaryMultiCallable[_planner_pb2.CaptionRequest, _planner_pb2.CaptionResponse]
     """Says in a sentence what a motion shows."""
@@ -58,8 +58,8 @@ class PlannerServiceAsyncStub(PlannerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryStreamMultiCallable[_planner_pb2.GenerateRequest, _planner_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Makes a motion from a sentence. The answer streams: one header, the thought, plan tokens and motion chunks as they
-    are made, one status.
+    """Makes a motion from a sentence. The answer streams: one header; thoughts, plan tokens and motion chunks as they are
+    made; one status.
     """
     Caption: _aio.UnaryUnaryMultiCallable[_planner_pb2.CaptionRequest, _planner_pb2.CaptionResponse]  # type: ignore[assignment]
     """Says in a sentence what a motion shows."""
@@ -80,8 +80,8 @@ class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _planner_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_planner_pb2.GenerateResponse], _abc.AsyncIterator[_planner_pb2.GenerateResponse]]:
-        """Makes a motion from a sentence. The answer streams: one header, the thought, plan tokens and motion chunks as they
-        are made, one status.
+        """Makes a motion from a sentence. The answer streams: one header; thoughts, plan tokens and motion chunks as they are
+        made; one status.
         """
 
     @_abc_1.abstractmethod

@@ -68,9 +68,10 @@ class Writer(Protocol):
 
 
 class PlanWriter:
-    """Thought pieces, then blocks as soon as their five tokens are there.
+    """Pieces of an action's thought, then its blocks as soon as their five tokens are there; then the next action's.
 
-    thought_temperature: randomness of the thought's words; None: the request's. Other arguments as PlanGrammar's.
+    A later thought's first piece begins with a space: pieces join to sentences. thought_temperature: randomness of the
+    thoughts' words; None: the request's. Other arguments as PlanGrammar's.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class PlanWriter:
         )
         self._thought_temperature = thought_temperature
         self._vocabulary = vocabulary
-        self._thought = TextStream(vocabulary)
+        self._thought, self._gap = TextStream(vocabulary), ""
         self._block: list[int] = []
         self._exact = blocks > 0
         self._closed = False
@@ -108,7 +109,13 @@ class PlanWriter:
         self.grammar.advance(token)
         if thinking:
             piece = "" if token == v.think_end else self._thought.add(token)
-            return [Words(piece)] if piece else []
+            if not piece:
+                return []
+            piece, self._gap = self._gap + piece, ""
+            return [Words(piece)]
+        if token == v.think:
+            self._thought, self._gap = TextStream(v), " "
+            return []
         if token == v.answer_end:
             self._closed = True
         if token in (v.answer, v.answer_end):

@@ -1,7 +1,7 @@
 """Grammars by token id: which tokens may come next. Malformed output is impossible while one is followed.
 
-The plan's grammar is a counter: words until ``</think>``, then blocks of one semantic and four detail tokens until
-``</answer>``. xgrammar could express it (``Token(id)`` in EBNF), but importing it imports torch and transformers, 5 s
+The plan's grammar is a counter: words until ``</think>``, then blocks of one semantic and four detail tokens until the
+next thought or ``</answer>``. xgrammar could express it (``Token(id)`` in EBNF), but importing it imports torch and transformers, 5 s
 and 0.5 GB that a serving pod does without; the counter is shorter than the EBNF text.
 """
 
@@ -31,11 +31,12 @@ class Grammar(Protocol):
 
 
 class PlanGrammar:
-    """``words </think> <answer> (sem det det det det)+ </answer>``, after a prompt that ends in ``<think>``.
+    """``words </think> <answer> block+ (<think> words </think> block+)* </answer>``, after a prompt that ends in ``<think>``.
 
     blocks: exact number wanted, 1 to 25; 0 lets the model end, after ``most`` at the latest. thinking: False starts
-    inside ``<answer>``. max_thought: words after which the thought is closed; it has one at least, because a model that
-    was also trained without thoughts would sometimes close it at once.
+    inside ``<answer>``, and no thought comes later. max_thought: words of all thoughts together, after which one is
+    closed and none is opened; each has one at least, because a model that was also trained without thoughts would
+    sometimes close it at once.
     """
 
     def __init__(
@@ -48,19 +49,25 @@ class PlanGrammar:
         max_thought: int = 96,
     ) -> None:
         self._vocabulary = vocabulary
-        self._exact = blocks
         self._most = blocks or most
         self._words_left, self._silent = max_thought, True
         self._thinking, self._opening = thinking, False
         self._in_block = 0
+        self._acting = False  # a block has been said since the last thought
         self.blocks = 0
         self.finished = False
         self._thought = np.append(vocabulary.words, vocabulary.think_end)
-        self._border = np.append(vocabulary.semantic, vocabulary.answer_end)
+        borders = [vocabulary.semantic]
+        if not blocks:
+            borders.append(np.array([vocabulary.answer_end]))
+        self._last_border = np.concatenate(borders)
+        if thinking:
+            borders.append(np.array([vocabulary.think]))
+        self._border = np.concatenate(borders)
 
     @property
     def thinking(self) -> bool:
-        """Whether the next token belongs to the thought."""
+        """Whether the next token belongs to a thought."""
         return self._thinking
 
     def allowed(self) -> IdArray:
@@ -73,21 +80,25 @@ class PlanGrammar:
             return np.array([v.answer])
         if self._in_block:
             return v.detail
-        if self._exact or self.blocks == 0:
+        if not self._acting:
             return v.semantic
-        return self._border
+        return self._border if self._words_left > 0 else self._last_border
 
     def advance(self, token: int) -> None:
+        v = self._vocabulary
         if self._thinking:
             self._words_left -= 1
             self._silent = False
-            if token == self._vocabulary.think_end:
-                self._thinking, self._opening = False, True
+            if token == v.think_end:
+                self._thinking, self._opening = False, self.blocks == 0
         elif self._opening:
             self._opening = False
-        elif token == self._vocabulary.answer_end:
+        elif token == v.answer_end:
             self.finished = True
+        elif token == v.think:
+            self._thinking, self._silent, self._acting = True, True, False
         else:
+            self._acting = True
             self._in_block = (self._in_block + 1) % TOKENS_PER_BLOCK
             if self._in_block == 0:
                 self.blocks += 1

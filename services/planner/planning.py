@@ -83,14 +83,14 @@ class PlanMaker:
         self._thought_temperature = thought_temperature
 
     async def plan(self, request: PlanRequest) -> AsyncGenerator[Words | Block | Ended, None]:
-        """Pieces of the thought, then blocks as they are written; last ``Ended`` with all passes' tokens.
+        """For each action pieces of its thought, then its blocks as they are written; last ``Ended`` with all passes' tokens.
 
         What does not fit one answer is planned in several, each with its own random choices; later ones are told the
-        first one's thought and the last blocks. Raises what ``Batcher.write`` raises.
+        last thought and the last blocks. Raises what ``Batcher.write`` raises.
         """
         features = await self._features(request.text)
         tokens, ending = 0, Ending.LIMIT
-        thought: list[str] = []
+        thought, acting = "", False
         made: deque[Block] = deque(maxlen=self._max_blocks)
         for number, part in enumerate(passes(request.blocks, self._max_blocks)):
             thinking = request.thinking and number == 0
@@ -99,7 +99,7 @@ class PlanMaker:
                 features=features,
                 blocks=part.known + part.new,
                 thinking=thinking,
-                thought="".join(thought),
+                thought=thought.strip(),
                 begun=list(made)[len(made) - part.known :],
             )
             writer = PlanWriter(
@@ -121,9 +121,10 @@ class PlanMaker:
                             tokens, ending = tokens + event.tokens, event.ending
                             continue
                         case Words(text):
-                            thought.append(text)
+                            thought, acting = (text if acting else thought + text), False
                         case Block():
                             made.append(event)
+                            acting = True
                     yield event
         yield Ended(ending, tokens)
 

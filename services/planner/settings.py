@@ -30,7 +30,7 @@ class PlannerSettings(ServiceSettings):
     temperature: float = Field(0.6, gt=0, le=2, description="of a plan, when the request gives none")
     top_p: float = Field(0.9, gt=0, le=1, description="of a plan, when the request gives none")
     max_blocks: int = Field(
-        12,
+        14,
         ge=1,
         le=25,
         description="blocks (0.8 s) of one answer: what the model was trained on; more take passes",
@@ -38,4 +38,4 @@ class PlannerSettings(ServiceSettings):
     thought_temperature: float = Field(
         0.0, ge=0, le=2, description="of the thought's words; 0: the likeliest"
     )
-    max_thought: int = Field(96, ge=1, le=256, description="tokens after which a thought is closed")
+    max_thought: int = Field(96, ge=1, le=256, description="tokens of a plan's thoughts, after which the last is closed")

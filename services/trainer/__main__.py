@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import get_args
 
 from kinesphere.errors import InputError
@@ -21,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "--recipe", default="small", help="tiny, small, base, another shipped name, or a .yaml file"
     )
     parser.add_argument("--data", help="built data set, instead of the recipe's")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="model repository to export into")
+    parser.add_argument("--models", help="model repository to build on and export into, instead of the recipe's")
     parser.add_argument("--steps", type=int, help="stop after so many more updates; a later run goes on")
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--no-export", action="store_true", help="train only")
@@ -42,13 +41,13 @@ def main() -> int:
         recipe = load_recipe(named)
         if recipe.stage != options.stage:
             raise InputError("recipe.stage", f"{named} trains {recipe.stage}, not {options.stage}")
-        if options.data:
-            recipe = recipe.model_copy(update={"data": options.data})
+        named_here = {"data": options.data, "models": options.models}
+        recipe = recipe.model_copy(update={key: value for key, value in named_here.items() if value})
         from services.trainer.run import train  # brings torch: a wrong recipe is told before
 
         metrics = train(
             recipe,
-            models=None if options.no_export else options.models,
+            export=not options.no_export,
             steps=options.steps,
             threads=options.threads,
             export_only=options.export_only,

@@ -39,10 +39,5 @@ def chain_captions(first: str, second: str, rng: np.random.Generator) -> str:
     )
 
 
-def chain_readings(first: str, second: str) -> str:
-    """The reading of the one, then that of the other."""
-    return f"{first.strip().rstrip('.')}. Then {_lower(second.strip())}"
-
-
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]

@@ -41,7 +41,10 @@ class Budget(BaseModel):
 
 
 class Recipe(BaseModel):
-    """One training run. ``network`` holds the stage's own sizes; the stage checks its names."""
+    """One training run. ``network`` holds the stage's own sizes; the stage checks its names.
+
+    models: the model repository that the run exports into, and takes the frozen networks from that it builds on.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,6 +52,7 @@ class Recipe(BaseModel):
     preset: Literal["tiny", "small", "base"]
     name: str = Field(pattern=r"^[a-z0-9_]+$")
     data: str = ".data/kinesphere"
+    models: str = "models"
     seed: int = Field(0, ge=0)
     device: Literal["cpu", "cuda", "auto"] = "auto"
     ema: float = Field(0.999, ge=0, lt=1)

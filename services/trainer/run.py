@@ -15,12 +15,12 @@ from services.trainer.trained import RUNS
 def train(
     recipe: Recipe,
     *,
-    models: Path | None = Path("models"),
+    export: bool = True,
     steps: int | None = None,
     threads: int | None = None,
     export_only: bool = False,
 ) -> dict[str, float]:
-    """Train ``recipe`` (at most ``steps`` more updates), then export into ``models`` unless that is None.
+    """Train ``recipe`` (at most ``steps`` more updates), then export into its model repository.
 
     A run that was stopped goes on from its last checkpoint under ``runs/NAME``. Returns the figures of the last
     evaluation.
@@ -29,6 +29,6 @@ def train(
         torch.set_num_threads(threads)
     trainer = Trainer(make_stage(recipe), RUNS / recipe.name)
     metrics = trainer.evaluate() if export_only else trainer.run(stop_after=steps)
-    if models is not None:
-        trainer.export(models)
+    if export:
+        trainer.export(Path(recipe.models))
     return metrics

@@ -1,10 +1,14 @@
-"""Networks of finished stages, for the stages that build on them."""
+"""Networks of finished stages, for the stages that build on them: torch's from a run, or frozen ones as exported."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from kinesphere.errors import InputError
@@ -37,3 +41,36 @@ def trained_vae(recipe: str, runs: Path = RUNS) -> MotionVAE:
     network = MotionVAE(VAEConfig(**loaded.network))
     _load(network, loaded.name, runs)
     return network
+
+
+@dataclass(frozen=True)
+class CodedMotion:
+    """Codes of N blocks (semantic [N], detail [4N]) and the features before quantization, [N,C] and [4N,C]."""
+
+    semantic: list[int]
+    detail: list[int]
+    semantic_features: NDArray[np.float16]
+    detail_features: NDArray[np.float16]
+
+
+class FrozenTokenizer:
+    """The tokenizer of a model repository, as it is served. Raises InputError when the repository has none."""
+
+    def __init__(self, models: Path) -> None:
+        graph = models / "tokenizer_encode" / "1" / "model.onnx"
+        if not graph.exists():
+            raise InputError("recipe.models", f"{graph} does not exist: train and export a tokenizer first")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self.code_dim = int(self._session.get_outputs()[3].shape[-1])
+
+    def encode(self, motion: NDArray[np.float32]) -> CodedMotion:
+        """Codes and features of hml263 motion [16N,263]."""
+        semantic, detail, coarse, fine = self._session.run(None, {"motion": motion[None]})
+        return CodedMotion(
+            semantic[0].tolist(),
+            detail[0].tolist(),
+            coarse[0].astype(np.float16),
+            fine[0].astype(np.float16),
+        )

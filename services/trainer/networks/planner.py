@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 TEXT_WIDTH = 384
 
@@ -44,14 +45,24 @@ class MotionProjector(nn.Module):
 
 
 class PlannerNetwork(nn.Module):
-    """A transformers causal LM with its projectors."""
+    """A transformers causal LM with its projectors.
 
-    def __init__(self, language_model: Any, code_dim: int, *, prefix: bool) -> None:
+    dropout: share of what each attention and feed-forward part adds that training leaves out (Qwen3 itself only knows
+    dropout of the attention's weights).
+    """
+
+    def __init__(self, language_model: Any, code_dim: int, *, prefix: bool, dropout: float = 0.0) -> None:
         super().__init__()
         width = language_model.config.hidden_size
         self.language_model = language_model
         self.prefix = PrefixProjector(width) if prefix else None
         self.motion = MotionProjector(width, code_dim)
+        if dropout:
+            for name, module in language_model.named_modules():
+                if name.endswith(("o_proj", "down_proj")):
+                    module.register_forward_hook(
+                        lambda part, _, added: F.dropout(added, dropout, part.training)
+                    )
 
     def embed(self, ids: Tensor) -> Tensor:
         out: Tensor = self.language_model.get_input_embeddings()(ids)

@@ -6,6 +6,7 @@ MiniLM's features as a prefix, and ``base: smollm2``, SmolLM2-135M-Instruct with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,44 +20,49 @@ from torch.nn import functional as F
 
 from kinesphere import motion_language as words
 from kinesphere.datasets.clips import Clip
-from services.trainer.chaining import chain_captions, chain_readings
+from services.trainer.chaining import chain_captions
 from services.trainer.data import MotionData, TextFeatures, pad_features
 from services.trainer.language_models import build_qwen3, load_smollm2, save_planner
 from services.trainer.loop import TrainingStage
 from services.trainer.networks.planner import PlannerNetwork
+from services.trainer.planner_import import read_planner
 from services.trainer.planner_tokenizer import train_tokenizer
 from services.trainer.recipes import Recipe, check_options
-from services.trainer.stages.tokenizer import encode_clip
 from services.trainer.thoughts import rarity, thought_of
-from services.trainer.trained import RUNS, trained_tokenizer
+from services.trainer.trained import CodedMotion, FrozenTokenizer
 
 _OPTIONS = {
-    "base", "tokenizer", "text_vocabulary", "caption_share", "drop_text", "drop_prefix", "no_thinking", "length_share",
-    "chain_share", "name",
+    "base", "init", "text_vocabulary", "caption_share", "drop_text", "drop_prefix", "no_thinking", "length_share",
+    "chain_share", "corrupt", "dropout", "name",
 }  # fmt: skip
-OFFSETS = (0, 8)
-CHAIN_BLOCKS = 7  # a clip of a chain lasts 5.6 s at most: several actions in one are not joined to others
+OFFSETS = (0, 4, 8, 12)
+ACTION_BLOCKS = 7  # a clip of a chain lasts 5.6 s at most: several actions in one are not joined to others
+CHAIN_BLOCKS = 14
 
 
 @dataclass
-class CodedClip:
-    """Tokens of a clip read from several first frames, and its features before quantization."""
+class Action:
+    """What one thought leads to: its caption, the thought, and the blocks' codes."""
 
-    semantic: list[list[int]]
-    detail: list[list[int]]
-    semantic_features: Tensor
-    detail_features: Tensor
+    caption: str
+    thought: str
+    semantic: list[int]
+    detail: list[int]
 
 
 @dataclass
 class Sample:
-    """One sequence: ids with ``None`` where features go, which ids are to be learned, and the features."""
+    """One sequence: ids with padding where features go, which ids are to be learned, and the features.
+
+    inputs: the ids as the network sees them, where they differ from those it has to learn.
+    """
 
     ids: list[int]
     learn: list[bool]
     slots: list[int]
     text: NDArray[np.floating] | None = None
-    motion: CodedClip | None = None
+    motion: CodedMotion | None = None
+    inputs: list[int] | None = None
 
 
 class SFTStage(TrainingStage):
@@ -71,25 +77,30 @@ class SFTStage(TrainingStage):
         options = recipe.options
         self.base = options.get("base", "qwen3")
         self.train, self.val = MotionData(root, "train", minimum=32), MotionData(root, "val", minimum=32)
-        self.motion_tokenizer = trained_tokenizer(
-            options.get("tokenizer", f"tokenizer/{recipe.preset}"), RUNS
-        )
+        self.motion_tokenizer = FrozenTokenizer(Path(recipe.models))
         both = self.train.clips + self.val.clips
         captions = [c.text for clip in both for c in clip.captions]
         torch.manual_seed(recipe.seed)
-        if self.base == "qwen3":
+        projectors: dict[str, dict[str, Tensor]] = {}
+        if self.base == "smollm2":
+            model, self.tokenizer = load_smollm2(recipe.network)
+        elif "init" in options:
+            model, self.tokenizer, projectors = read_planner(Path(recipe.models), options["init"])
+        else:
             readings = [clip.reading for clip in both]
             self.tokenizer = train_tokenizer(captions + readings, int(options.get("text_vocabulary", 2048)))
             model = build_qwen3(self.tokenizer.get_vocab_size(), recipe.network)
-            self.texts: TextFeatures | None = TextFeatures(captions, root / "cache")
-        else:
-            model, self.tokenizer = load_smollm2(recipe.network)
-            self.texts = None
+        self.texts = TextFeatures(captions, root / "cache") if self.base == "qwen3" else None
         self.network = PlannerNetwork(
-            model, self.motion_tokenizer.config.code_dim, prefix=self.texts is not None
+            model,
+            self.motion_tokenizer.code_dim,
+            prefix=self.texts is not None,
+            dropout=float(options.get("dropout", 0.0)),
         )
+        for part, state in projectors.items():
+            self.network.get_submodule(part).load_state_dict(state)
         self.words = Words(self.tokenizer)
-        self._coded: dict[str, CodedClip] = {}
+        self._coded: dict[tuple[str, int], CodedMotion] = {}
         self.train.weights *= rarity([c.reading for c in self.train.clips])
         # No clip is drawn more often than four times the average: single odd takes would be learned by heart.
         self.train.weights = np.minimum(self.train.weights, 4 * self.train.weights.mean())
@@ -98,77 +109,77 @@ class SFTStage(TrainingStage):
         self.short = [self.train.clips[i] for i in short]
         self.short_weights = self.train.weights[short] / self.train.weights[short].sum()
 
-    def coded(self, clip: Clip) -> CodedClip:
-        """A clip's tokens and features, computed when it is first drawn."""
-        if clip.id not in self._coded:
-            self._coded[clip.id] = self._code(clip)
-        return self._coded[clip.id]
-
-    def _code(self, clip: Clip) -> CodedClip:
-        motion = torch.from_numpy(self.train.motion(clip))[None]
-        semantic, detail = [], []
-        with torch.no_grad():
-            for offset in OFFSETS:
-                part = motion[:, offset:]
-                part = part[:, : part.shape[1] // 16 * 16]
-                s, d = encode_clip(self.motion_tokenizer, part)
-                assert s is not None
-                semantic.append(s[0].tolist())
-                detail.append(d[0, :, 0].tolist())
-            coarse = self.motion_tokenizer.semantic_features(motion, torch.ones_like(motion[..., 0]))[0]
-            fine = self.motion_tokenizer.detail_features(motion)[0]
-        return CodedClip(semantic, detail, coarse.half(), fine.half())
+    def coded(self, clip: Clip, offset: int = 0) -> CodedMotion:
+        """A clip's codes from frame ``offset`` on, computed when they are first drawn."""
+        key = clip.id, offset
+        if key not in self._coded:
+            motion = self.train.motion(clip)[offset:]
+            self._coded[key] = self.motion_tokenizer.encode(motion[: len(motion) // 16 * 16])
+        return self._coded[key]
 
     def _short(self, clip: Clip) -> bool:
-        return clip.source != "composite" and self.train.frames(clip) // 16 <= CHAIN_BLOCKS
+        return clip.source != "composite" and self.train.frames(clip) // 16 <= ACTION_BLOCKS
+
+    def action(self, clip: Clip, rng: np.random.Generator) -> Action:
+        """A clip from one of several first frames, in the words of one of its captions."""
+        coded = self.coded(clip, OFFSETS[rng.integers(len(OFFSETS))])
+        caption = clip.captions[rng.integers(len(clip.captions))].text
+        return Action(caption, thought_of(clip.reading), coded.semantic, coded.detail)
+
+    def chain(self, clip: Clip, rng: np.random.Generator) -> list[Action]:
+        """The clip's action, and for a share of the short ones another or two after it."""
+        actions = [self.action(clip, rng)]
+        share = self.recipe.options.get("chain_share", 0.0)
+        while clip.split == "train" and self._short(clip) and len(actions) < 3 and rng.random() < share:
+            after = self.action(self.short[rng.choice(len(self.short), p=self.short_weights)], rng)
+            if sum(len(a.semantic) for a in (*actions, after)) > CHAIN_BLOCKS:
+                break
+            actions.append(after)
+        return actions
 
     def sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
         """One training sequence of a clip."""
-        options, w, coded = self.recipe.options, self.words, self.coded(clip)
-        caption = clip.captions[rng.integers(len(clip.captions))].text
+        options, w = self.recipe.options, self.words
         if rng.random() < options.get("caption_share", 0.2):
-            slots = 5 * len(coded.semantic_features)
+            coded = self.coded(clip)
+            slots = 5 * len(coded.semantic)
             head = [w.bos, w.m2t, *[w.pad] * slots, w.text]
-            target = [*w.encode(caption), w.text_end, w.eos]
-            return Sample(
-                head + target,
-                [False] * len(head) + [True] * len(target),
-                list(range(2, 2 + slots)),
-                None,
-                coded,
-            )
-        version = int(rng.integers(len(OFFSETS)))
-        semantic, detail, reading = coded.semantic[version], coded.detail[version], thought_of(clip.reading)
-        if clip.split == "train" and self._short(clip) and rng.random() < options.get("chain_share", 0.0):
-            after = self.short[rng.choice(len(self.short), p=self.short_weights)]
-            caption = chain_captions(caption, after.captions[rng.integers(len(after.captions))].text, rng)
-            reading = chain_readings(reading, thought_of(after.reading))
-            semantic = semantic + self.coded(after).semantic[version]
-            detail = detail + self.coded(after).detail[version]
+            target = [*w.encode(clip.captions[rng.integers(len(clip.captions))].text), w.text_end, w.eos]
+            learn = [False] * len(head) + [True] * len(target)
+            return Sample(head + target, learn, list(range(2, 2 + slots)), None, coded)
+        actions = self.chain(clip, rng)
+        caption = actions[0].caption
+        for action in actions[1:]:
+            caption = chain_captions(caption, action.caption, rng)
         use_prefix = self.texts is not None and rng.random() >= options.get("drop_prefix", 0.1)
         use_text = not use_prefix or rng.random() >= options.get("drop_text", 0.2)
         features = self.texts.features(caption) if use_prefix and self.texts is not None else None
         slots = 0 if features is None else len(features)
         head = [w.bos, w.t2m, *[w.pad] * slots, *(w.encode(caption) if use_text else [])]
         if rng.random() < options.get("length_share", 0.6):
-            head += [w.length, w.lengths[min(len(semantic), words.MAX_BLOCKS) - 1]]
-        plan = [] if rng.random() < options.get("no_thinking", 0.15) else w.encode(reading)
-        target = [w.think, *plan, w.think_end, w.answer, *w.blocks(semantic, detail), w.answer_end, w.eos]
-        learn = [False] * len(head) + [bool(plan)] + [True] * (len(target) - 1)
-        return Sample(head + target, learn, list(range(2, 2 + slots)), features, None)
+            head += [w.length, w.lengths[min(sum(len(a.semantic) for a in actions), words.MAX_BLOCKS) - 1]]
+        thinking = rng.random() >= options.get("no_thinking", 0.15)
+        target = w.plan([(a.thought if thinking else "", a.semantic, a.detail) for a in actions])
+        learn = [False] * len(head) + [thinking] + [True] * (len(target) - 1)
+        ids = head + target
+        # Wrong codes before the next one, as sampling brings them (Zhang et al. 2023, T2M-GPT).
+        share = options.get("corrupt", 0.0) if clip.split == "train" else 0.0
+        wrong = rng.random(len(ids)) < rng.random() * share
+        inputs = [w.another(i, rng) if bad else i for i, bad in zip(ids, wrong, strict=True)]
+        return Sample(ids, learn, list(range(2, 2 + slots)), features, None, inputs)
 
     def collate(self, samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
         """Right-padded embeds [B,S,D], mask [B,S] and labels [B,S] (-100 where nothing is learned)."""
         longest = max(len(s.ids) for s in samples)
-        ids = torch.full((len(samples), longest), self.words.pad)
+        seen = torch.full((len(samples), longest), self.words.pad)
         labels = torch.full((len(samples), longest), -100)
         mask = torch.zeros(len(samples), longest, dtype=torch.long)
         for row, sample in enumerate(samples):
             length = len(sample.ids)
-            ids[row, :length] = torch.tensor(sample.ids)
+            seen[row, :length] = torch.tensor(sample.inputs or sample.ids)
             mask[row, :length] = 1
-            labels[row, :length] = torch.where(torch.tensor(sample.learn), ids[row, :length], -100)
-        embeds = self.network.embed(ids.to(self.device)).clone()
+            labels[row, :length] = torch.where(torch.tensor(sample.learn), torch.tensor(sample.ids), -100)
+        embeds = self.network.embed(seen.to(self.device)).clone()
         told = [row for row, s in enumerate(samples) if s.text is not None]
         if told and self.network.prefix is not None:
             text = pad_features([cast(NDArray[np.floating], samples[row].text) for row in told])
@@ -178,9 +189,11 @@ class SFTStage(TrainingStage):
                 embeds[row, slots] = projected[i, : len(slots)]
         for row, sample in enumerate(samples):
             if sample.motion is not None:
-                coarse = sample.motion.semantic_features.float()[None].to(self.device)
-                fine = sample.motion.detail_features.float()[None].to(self.device)
-                embeds[row, sample.slots] = self.network.motion(coarse, fine)[0]
+                coarse = torch.from_numpy(sample.motion.semantic_features).float()[None]
+                fine = torch.from_numpy(sample.motion.detail_features).float()[None]
+                embeds[row, sample.slots] = self.network.motion(
+                    coarse.to(self.device), fine.to(self.device)
+                )[0]
         return embeds, mask.to(self.device), labels.to(self.device)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
@@ -247,10 +260,22 @@ class Words:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def blocks(self, semantic: list[int], detail: list[int]) -> list[int]:
-        """Codes to ids, block by block, at most ``MAX_BLOCKS``."""
-        out: list[int] = []
-        for block, code in enumerate(semantic[: words.MAX_BLOCKS]):
-            out.append(self.semantic[code])
-            out += [self.detail[d] for d in detail[4 * block : 4 * block + 4]]
-        return out
+    def plan(self, actions: Sequence[tuple[str, list[int], list[int]]]) -> list[int]:
+        """Thought and blocks (semantic and detail codes) of one action after the other, at most ``MAX_BLOCKS`` in all."""
+        out, left = list[int](), words.MAX_BLOCKS
+        for number, (thought, semantic, detail) in enumerate(actions):
+            if thought or number == 0:
+                out += [self.think, *(self.encode(thought) if thought else []), self.think_end]
+            out += [self.answer] if number == 0 else []
+            for block, code in enumerate(semantic[:left]):
+                out.append(self.semantic[code])
+                out += [self.detail[d] for d in detail[4 * block : 4 * block + 4]]
+            left = max(0, left - len(semantic))
+        return [*out, self.answer_end, self.eos]
+
+    def another(self, token: int, rng: np.random.Generator) -> int:
+        """A random code of the same codebook; a token that is no code stays what it is."""
+        for codes in (self.semantic, self.detail):
+            if codes[0] <= token <= codes[-1]:
+                return codes[rng.integers(len(codes))]
+        return token

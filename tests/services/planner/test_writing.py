@@ -69,9 +69,33 @@ def test_the_length_asked_for_is_kept(vocabulary: Vocabulary, blocks: int, think
     assert len(made) == blocks
     assert all(0 <= block.semantic < 512 and len(block.details) == 4 for block in made)
     assert events[-1] == Ended(Ending.LENGTH, events[-1].tokens)  # type: ignore[union-attr]
-    first_block = events.index(made[0])
-    assert any(isinstance(event, Words) for event in events[:first_block]) == thinking
-    assert not any(isinstance(event, Words) for event in events[first_block:])
+    assert isinstance(events[0], Words) == thinking
+    assert any(isinstance(event, Words) for event in events) == thinking
+
+
+def test_a_later_action_has_a_thought_and_blocks_of_its_own(vocabulary: Vocabulary) -> None:
+    v = vocabulary
+    writer = PlanWriter(v, blocks=3)
+    block = v.block_ids(3, (1, 2, 3, 4))
+    tokens = [*v.encode("Walk forward."), v.think_end, v.answer, *block]
+    tokens += [v.think, *v.encode("Bow."), v.think_end, *block, *block]
+    events: list[Event] = []
+    for number, token in enumerate(tokens):
+        allowed = writer.grammar.allowed()
+        assert token in allowed
+        assert v.answer_end not in allowed  # the length asked for is not reached
+        if tokens[number - 1] == v.think_end:
+            assert v.think not in allowed  # a thought is followed by what it leads to
+        events += writer.write(token)
+    assert writer.grammar.finished
+    said = "".join(event.text for event in events if isinstance(event, Words))
+    assert said == "Walk forward. Bow."
+    assert [type(e).__name__ for e in events if e != Words("")][-3:] == ["Words", "Block", "Block"]
+
+
+def test_thoughts_share_their_words(vocabulary: Vocabulary) -> None:
+    events = run(PlanWriter(vocabulary, blocks=25, max_thought=2), vocabulary, 0)
+    assert sum(isinstance(event, Words) for event in events) <= 2
 
 
 def test_a_thought_has_a_word_even_if_the_model_would_rather_not(vocabulary: Vocabulary) -> None:

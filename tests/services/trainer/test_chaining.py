@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.trainer.chaining import chain_captions, chain_readings
+from services.trainer.chaining import chain_captions
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -19,7 +19,3 @@ def test_both_actions_are_said_in_order(seed: int) -> None:
 def test_a_caption_without_a_plain_subject_is_kept_whole(second: str) -> None:
     said = chain_captions("he bows", second, np.random.default_rng(0))
     assert said.endswith(second[0].lower() + second[1:].rstrip("."))
-
-
-def test_the_reading_follows_the_same_order() -> None:
-    assert chain_readings("Walk forward 2 m.", "Stand and bow.") == "Walk forward 2 m. Then stand and bow."

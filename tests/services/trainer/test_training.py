@@ -99,9 +99,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     recipe = load_recipe("vae/tiny").model_dump() | {"budget": budget}
     whole = Recipe.model_validate(recipe | {"name": "whole"})
     halves = Recipe.model_validate(recipe | {"name": "halves"})
-    train(whole, models=None, threads=1)
-    train(halves, models=None, steps=3, threads=1)
-    train(halves, models=None, threads=1)
+    train(whole, export=False, threads=1)
+    train(halves, export=False, steps=3, threads=1)
+    train(halves, export=False, threads=1)
     a, b = (
         torch.load(Path("runs") / name / "checkpoint.pt", weights_only=True)["ema"]
         for name in ("whole", "halves")
@@ -140,4 +140,4 @@ def test_an_unknown_size_is_refused(workplace: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(workplace)
     recipe = Recipe.model_validate(load_recipe("vae/tiny").model_dump() | {"network": {"depth": 3}})
     with pytest.raises(InputError, match="recipe.network.depth"):
-        train(recipe, models=None)
+        train(recipe, export=False)
