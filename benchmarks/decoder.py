@@ -35,11 +35,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks import held_out
+from benchmarks.machine import machine
 from benchmarks.onnx_cost import graph_flops, matmul_flops_per_second, weight_bytes
-from benchmarks.serving import machine
 from kinesphere import wire
 from kinesphere.datasets.clips import Clip, ClipDataset
-from kinesphere.datasets.splits import Split
 from kinesphere.evaluation.embedders import OnnxEvaluator
 from kinesphere.metrics import physics
 from kinesphere.metrics.t2m import fid
@@ -321,11 +321,8 @@ def plot(rows: dict[str, dict[str, float]], places: dict[str, FloatArray], file:
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     data = ClipDataset(options.data)
-    split: Split = options.split
-    clips = [clip for clip in data.split(split) if clip.frames >= 2 * FRAMES_PER_BLOCK]
-    if options.limit:
-        clips = [clips[i] for i in np.linspace(0, len(clips) - 1, min(options.limit, len(clips))).astype(int)]
-    result: dict[str, Any] = {"machine": machine(), "split": split, "clips": len(clips)}
+    clips = held_out.pick(data, options.split, options.limit, mirrored=True)
+    result: dict[str, Any] = {"machine": machine(), "split": options.split, "clips": len(clips)}
     async with OnnxRuntime(options.models) as runtime:
         result["cost"] = await cost(options.models, runtime)
         coded = await code(runtime, data, clips)
@@ -362,15 +359,8 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default=".data/kinesphere")
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
-    parser.add_argument("--limit", type=int, default=0, help="clips at most, evenly picked; 0: all")
+    parser = held_out.options("decoder", __doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the streamed motion")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "decoder.json")
     options = parser.parse_args()
     result = asyncio.run(measure(options))
     show(result)

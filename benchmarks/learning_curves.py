@@ -1,4 +1,4 @@
-"""Learning curves of the training runs: ``python benchmarks/learning_curves.py [RUNS] [PICTURE.png]``.
+"""Learning curves of the training runs: ``python -m benchmarks.learning_curves [RUNS] [PICTURE.png]``.
 
 Reads what training writes to ``RUN/metrics.jsonl`` (one JSON object a line: step, seconds, and losses or ``val/...``)
 and draws a panel for each run of the recipes that ship (``small``): the training loss, and one figure of held-out

@@ -1,6 +1,6 @@
 """Planners side by side: how well each language model knows held-out clips, how well it plans, how fast, how large.
 
-    python benchmarks/planner.py [planner_compact .cache/planners/planner_smollm2 ...]
+    python -m benchmarks.planner [planner_compact .cache/planners/planner_smollm2 ...]
 
 A planner is a name in the model repository or a path, with ``@transformers`` to run it on that engine. Likelihoods are
 of the served graph, token by token, on clips of the validation split. Plans come from PlannerService.Generate with the
@@ -19,30 +19,28 @@ from pathlib import Path
 from typing import Any, Final
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy starts its threads
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from benchmarks.serving import machine  # noqa: E402
-from benchmarks.t2m import take_cores, write_tokens  # noqa: E402
-from kinesphere.cli.served import Served  # noqa: E402
-from kinesphere.cli.stack import HOST, Ports, Stack, default_models  # noqa: E402
-from kinesphere.datasets.clips import Clip, ClipDataset  # noqa: E402
-from kinesphere.evaluation.embedders import OnnxEvaluator  # noqa: E402
-from kinesphere.evaluation.run_probes import run_probes  # noqa: E402
-from kinesphere.evaluation.systems import System  # noqa: E402
-from kinesphere.evaluation.t2m import Options, run_t2m  # noqa: E402
-from kinesphere.motion_language import DETAILS_PER_BLOCK, FRAMES_PER_BLOCK  # noqa: E402
-from kinesphere.skeleton import FloatArray  # noqa: E402
-from kinesphere.text import TextEncoder  # noqa: E402
-from services.planner.engines.base import LanguageModel  # noqa: E402
-from services.planner.engines.onnx import make_session  # noqa: E402
-from services.planner.generation import Block  # noqa: E402
-from services.planner.loading import Planner, load_planner  # noqa: E402
-from services.planner.settings import PlannerSettings  # noqa: E402
+from benchmarks.machine import machine
+from benchmarks.t2m import take_cores, write_tokens
+from kinesphere.cli.served import Served
+from kinesphere.cli.stack import HOST, Ports, Stack, default_models
+from kinesphere.datasets.clips import Clip, ClipDataset
+from kinesphere.evaluation.embedders import OnnxEvaluator
+from kinesphere.evaluation.run_probes import run_probes
+from kinesphere.evaluation.systems import System
+from kinesphere.evaluation.t2m import Options, run_t2m
+from kinesphere.motion_language import DETAILS_PER_BLOCK, FRAMES_PER_BLOCK
+from kinesphere.skeleton import FloatArray
+from kinesphere.text import TextEncoder
+from services.planner.engines.base import LanguageModel
+from services.planner.engines.onnx import make_session
+from services.planner.generation import Block
+from services.planner.loading import Planner, load_planner
+from services.planner.settings import PlannerSettings
 
 DEFAULTS: Final = ("planner_compact", ".cache/planners/planner_smollm2")
 CALLERS: Final = (1, 8)
@@ -281,7 +279,7 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=2, help="motions for each probe")
     parser.add_argument("--decoder", choices=("diffusion", "direct"), default="diffusion")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "planner.json")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "planner.json")
     options = parser.parse_args()
     take_cores()
     console, before = Console(), machine()

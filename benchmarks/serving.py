@@ -1,16 +1,17 @@
 """What the serving kit costs, and what it does when too many call.
 
-    python benchmarks/serving.py [--seconds 3] [--output benchmarks/results/serving.json]
+    python -m benchmarks.serving [--seconds 3] [--output benchmarks/results/serving.json]
 
 1. Overhead: one RPC (`TokenizerService.Embed` of a sentence, answered by a tiny ONNX model through the model
-   runtime) against the same servicer called directly, at 1, 8 and 64 callers. *Paced*: each caller calls 10 times a
+   runtime) against the same servicer called directly, at 1, 8 and 64 callers, and beside it the same servicer on a
+   bare grpc.aio server, which is as little as gRPC costs here. *Paced*: each caller calls 10 times a
    second, as users do; its overhead is what gRPC, admission, deadline, validation and metrics add to a call. *Flat
    out*: each calls again at once; latency is then callers / throughput and says only how much the server can take.
 2. Overload: 8 calls run and 8 wait, each of which makes 4 windows of motion with the shipped decoder; then 200 more
    arrive together. The times of the 16 beside those of a round without the 200, in turns.
 
 The server is a process of its own. How idle the machine was before the run is part of the result: on a busy one the
-figures are upper bounds. `chrt -r 5 python benchmarks/serving.py` (as root) goes before everybody else, but shares
+figures are upper bounds. `chrt -r 5 python -m benchmarks.serving` (as root) goes before everybody else, but shares
 caches and, on hyperthreads, cores with them.
 """
 
@@ -19,8 +20,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -37,16 +36,15 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
+from kinesphere.v1 import planner_pb2, planner_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
+from services.common import logs, model_config
+from services.common.metrics import Metrics
+from services.common.onnx_runtime import OnnxRuntime
+from services.common.server import Server, Service
+from services.common.settings import ServiceSettings
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from kinesphere.v1 import planner_pb2, planner_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc  # noqa: E402
-from services.common import logs, model_config  # noqa: E402
-from services.common.metrics import Metrics  # noqa: E402
-from services.common.onnx_runtime import OnnxRuntime  # noqa: E402
-from services.common.server import Server, Service  # noqa: E402
-from services.common.settings import ServiceSettings  # noqa: E402
-
 CALLERS = (1, 8, 64)
 PACE = 0.1  # seconds between the calls of one caller
 TARGET_MS = 1.5
@@ -122,6 +120,18 @@ async def servicer() -> AsyncIterator[Tokenizer]:
             yield Tokenizer(runtime)
 
 
+async def serve_bare() -> None:
+    """Serve the tokenizer with nothing around it until standard input closes: the least that gRPC costs."""
+    async with servicer() as tokenizer:
+        server = grpc.aio.server()
+        tokenizer_pb2_grpc.add_TokenizerServiceServicer_to_server(tokenizer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        print(port, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        await server.stop(0)
+
+
 async def serve(max_concurrency: int, max_queue: int) -> None:
     """Serve until standard input closes."""
     logs.configure()  # a line for each call, as in service
@@ -150,9 +160,12 @@ async def serve(max_concurrency: int, max_queue: int) -> None:
 
 
 @asynccontextmanager
-async def server_process(max_concurrency: int, max_queue: int) -> AsyncIterator[str]:
+async def server_process(*limits: int) -> AsyncIterator[str]:
+    """Address of a server of its own: with ``limits`` (calls that run, calls that wait) the project's, without bare."""
+    how = ["--serve", ",".join(map(str, limits))] if limits else ["--serve-bare"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, __file__, "--serve", f"{max_concurrency},{max_queue}"),
+        *(sys.executable, "-m", "benchmarks.serving", *how),
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -205,18 +218,21 @@ async def measure(call: Callable[[], Awaitable[Any]], callers: int, seconds: flo
 
 async def overhead(seconds: float) -> list[dict[str, Any]]:
     rows = []
-    async with servicer() as direct, server_process(256, 256) as address:
-        async with grpc.aio.insecure_channel(address) as channel:
-            stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(channel)
+    async with servicer() as direct, server_process() as bare, server_process(256, 256) as address:
+        async with grpc.aio.insecure_channel(bare) as one, grpc.aio.insecure_channel(address) as other:
+            plain: Any = tokenizer_pb2_grpc.TokenizerServiceStub(one)
+            stub: Any = tokenizer_pb2_grpc.TokenizerServiceStub(other)
             for name, pace in (("paced", PACE), ("flat out", 0.0)):
                 for callers in CALLERS:
                     here = await measure(lambda: direct.Embed(REQUEST, None), callers, seconds, pace)
+                    least = await measure(lambda: plain.Embed(REQUEST), callers, seconds, pace)
                     remote = await measure(lambda: stub.Embed(REQUEST), callers, seconds, pace)
                     rows.append(
                         {
                             "load": name,
                             "callers": callers,
                             "direct": asdict(here),
+                            "bare_grpc": asdict(least),
                             "grpc": asdict(remote),
                             "overhead_p50_ms": round(remote.p50 - here.p50, 3),
                             "overhead_p99_ms": round(remote.p99 - here.p99, 3),
@@ -278,31 +294,6 @@ async def overload() -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What ran this, and how idle it was for one second before."""
-
-    def cpu_times() -> list[int]:
-        return [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-
-    before = cpu_times()
-    time.sleep(1)
-    spent = [after - earlier for after, earlier in zip(cpu_times(), before, strict=True)]
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    return {
-        "cpu": models[0].partition(":")[2].strip() if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_1min": round(os.getloadavg()[0], 2),
-        "idle_percent": round(100 * (spent[3] + spent[4]) / max(1, sum(spent)), 1),
-        "scheduling": {os.SCHED_RR: "real-time", os.SCHED_FIFO: "real-time"}.get(
-            os.sched_getscheduler(0), "normal"
-        ),
-        "python": platform.python_version(),
-        "grpcio": grpc.__version__,
-    }
-
-
 def show(result: dict[str, Any]) -> None:
     console = Console()
     info = result["machine"]
@@ -311,14 +302,15 @@ def show(result: dict[str, Any]) -> None:
         f"{info['scheduling']} priority"
     )
     table = Table(title="gRPC against a direct call, milliseconds p50 / p99")
-    for column in ("load", "callers", "direct", "gRPC", "overhead", "calls/s"):
+    for column in ("load", "callers", "direct", "bare gRPC", "gRPC", "overhead", "calls/s"):
         table.add_column(column, justify="left" if column == "load" else "right")
     for row in result["overhead"]:
-        here, remote = row["direct"], row["grpc"]
+        here, least, remote = row["direct"], row["bare_grpc"], row["grpc"]
         table.add_row(
             row["load"],
             str(row["callers"]),
             f"{here['p50']:.2f} / {here['p99']:.2f}",
+            f"{least['p50']:.2f} / {least['p99']:.2f}",
             f"{remote['p50']:.2f} / {remote['p99']:.2f}",
             f"{row['overhead_p50_ms']:.2f} / {row['overhead_p99_ms']:.2f}",
             f"{remote['rate']:.0f}",
@@ -351,11 +343,13 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     rows = [row for row in result["overhead"] if row["load"] == "paced"]
     places = np.arange(len(rows))
-    for shift, key, colour in ((-0.2, "direct", "#8da0cb"), (0.2, "grpc", "#fc8d62")):
+    for shift, key, label, colour in (
+        (-0.27, "direct", "direct call", "#8da0cb"),
+        (0.0, "bare_grpc", "bare grpc.aio", "#d9d9d9"),
+        (0.27, "grpc", "the project's server", "#fc8d62"),
+    ):
         heights = [row[key]["p50"] for row in rows]
-        bars = left.bar(
-            places + shift, heights, 0.4, label="direct call" if key == "direct" else "gRPC", color=colour
-        )
+        bars = left.bar(places + shift, heights, 0.27, label=label, color=colour)
         left.bar_label(bars, fmt="%.2f", fontsize=8)
     labels = [
         f"{row['callers']} caller{'s' * (row['callers'] > 1)}\n+{row['overhead_p50_ms']:.2f} ms"
@@ -399,7 +393,11 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json")
     parser.add_argument("--note", default="", help="kept with the result: what else ran, for instance")
     parser.add_argument("--serve", metavar="RUN,WAIT", help=argparse.SUPPRESS)
+    parser.add_argument("--serve-bare", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.serve_bare:
+        uvloop.run(serve_bare())
+        return 0
     if arguments.serve:
         max_concurrency, max_queue = (int(value) for value in arguments.serve.split(","))
         uvloop.run(serve(max_concurrency, max_queue))

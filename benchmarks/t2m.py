@@ -1,6 +1,6 @@
 """How long a sentence takes to become 196 frames (9.8 s) of motion through PlannerService.Generate.
 
-    python benchmarks/t2m.py [--repeats 7] [--output benchmarks/results/t2m_latency.json]
+    python -m benchmarks.t2m [--repeats 7] [--output benchmarks/results/t2m_latency.json]
 
 The three services run as `kinesphere up` starts them, warm, together with the client on two cores. Measured: the first
 frame, all frames, peak memory of each process, and how much of the two cores others took meanwhile. In the same run:
@@ -22,21 +22,19 @@ from statistics import median
 from typing import Any, Final
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy starts its threads
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import machine
+from kinesphere.cli.stack import HOST, Ports, Stack, default_models
+from kinesphere.client import Client
+from services.planner.engines.base import LanguageModel
+from services.planner.loading import load_planner
+from services.planner.settings import PlannerSettings
+
 CORES: Final = 2
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import numpy as np  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from benchmarks.serving import machine  # noqa: E402
-from kinesphere.cli.stack import HOST, Ports, Stack, default_models  # noqa: E402
-from kinesphere.client import Client  # noqa: E402
-from services.planner.engines.base import LanguageModel  # noqa: E402
-from services.planner.loading import load_planner  # noqa: E402
-from services.planner.settings import PlannerSettings  # noqa: E402
-
 TEXT: Final = "a person walks forward, turns around and waves with the right hand"
 SECONDS, FRAMES, FPS = 9.8, 196, 20
 LIMIT_FIRST, LIMIT_ALL = 1.0, 4.0
@@ -335,7 +333,7 @@ def main() -> int:
     )
     parser.add_argument("--repeats", type=int, default=7, help="calls of each kind")
     parser.add_argument("--models", type=Path, default=default_models())
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "t2m_latency.json")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "t2m_latency.json")
     arguments = parser.parse_args()
     take_cores()
     before = machine()

@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import json
 import os
-from pathlib import Path
 from typing import Any, Final
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy starts its threads
@@ -27,9 +26,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.serving import machine
+from benchmarks import held_out
+from benchmarks.machine import machine
 from kinesphere.datasets.clips import Clip, ClipDataset
-from kinesphere.datasets.splits import Split
 from kinesphere.evaluation.embedders import OnnxEvaluator
 from kinesphere.metrics import physics
 from kinesphere.metrics.t2m import confidence, fid, retrieval
@@ -108,16 +107,12 @@ async def retrieve(runtime: OnnxRuntime, motions: list[FloatArray], clips: list[
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
     data = ClipDataset(options.data)
-    split: Split = options.split
-    clips = [c for c in data.split(split) if c.frames >= 2 * FRAMES_PER_BLOCK and not c.mirrored]
-    if options.limit:
-        picks = np.linspace(0, len(clips) - 1, min(options.limit, len(clips))).astype(int)
-        clips = [clips[i] for i in picks]
+    clips = held_out.pick(data, options.split, options.limit, mirrored=False)
     motions = [
         data.features(clip)[: clip.frames // FRAMES_PER_BLOCK * FRAMES_PER_BLOCK].astype(np.float32)
         for clip in clips
     ]
-    result: dict[str, Any] = {"machine": machine(), "split": split, "clips": len(clips)}
+    result: dict[str, Any] = {"machine": machine(), "split": options.split, "clips": len(clips)}
     async with OnnxRuntime(options.models) as runtime:
         result["shipped"] = await reconstruct(
             runtime, motions, OnnxEvaluator(options.models, encoder=TextEncoder(), threads=1)
@@ -150,15 +145,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", default=".data/kinesphere")
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
-    parser.add_argument("--limit", type=int, default=0, help="clips at most, evenly picked; 0: all")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "tokenizer.json")
-    options = parser.parse_args()
+    options = held_out.options("tokenizer", __doc__).parse_args()
     result = asyncio.run(measure(options))
     show(result)
     options.output.write_text(json.dumps(result, indent=1) + "\n")

@@ -186,15 +186,19 @@ class Calls(grpc.aio.ServerInterceptor):
             code = failure.code.name
             await context.abort(failure.code, failure.message, (*failure.trailing_metadata, *trailing))
         finally:
-            seconds = time.perf_counter() - started
-            finished = self._finished.get((method, code))
-            if finished is None:  # looked up once: that takes longer than to count
-                finished = self._metrics.calls.labels(method, code), self._metrics.seconds.labels(method)
-                self._finished[method, code] = finished
-            finished[0].inc()
-            finished[1].observe(seconds)
             # Once the answer is on its way, with this task's request id.
-            asyncio.get_running_loop().call_soon(_tell, admitted, method, code, seconds)
+            seconds = time.perf_counter() - started
+            asyncio.get_running_loop().call_soon(self._tell, admitted, method, code, seconds)
+
+    def _tell(self, admitted: bool, method: str, code: str, seconds: float) -> None:
+        """Count a call that has ended, and write its line."""
+        finished = self._finished.get((method, code))
+        if finished is None:  # looked up once: that takes longer than to count
+            finished = self._metrics.calls.labels(method, code), self._metrics.seconds.labels(method)
+            self._finished[method, code] = finished
+        finished[0].inc()
+        finished[1].observe(seconds)
+        (log.info if admitted else log.debug)("call", method=method, code=code, seconds=round(seconds, 6))
 
     async def _run(
         self,
@@ -269,10 +273,6 @@ class Calls(grpc.aio.ServerInterceptor):
 
 def _draining() -> DrainingError:
     return DrainingError("the server is shutting down", retry_after=_CUT_SECONDS)
-
-
-def _tell(admitted: bool, method: str, code: str, seconds: float) -> None:
-    (log.info if admitted else log.debug)("call", method=method, code=code, seconds=round(seconds, 6))
 
 
 def _metadata(context: Context) -> Sequence[tuple[str, str | bytes]]:

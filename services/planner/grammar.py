@@ -1,8 +1,8 @@
 """Grammars by token id: which tokens may come next. Malformed output is impossible while one is followed.
 
 The plan's grammar is a counter: words until ``</think>``, then blocks of one semantic and four detail tokens until the
-next thought or ``</answer>``. xgrammar could express it (``Token(id)`` in EBNF), but importing it imports torch and transformers, 5 s
-and 0.5 GB that a serving pod does without; the counter is shorter than the EBNF text.
+next thought or ``</answer>``. xgrammar could express it (``Token(id)`` in EBNF), but importing it imports torch and
+transformers, 5 s and 0.5 GB that a serving pod does without; the counter is shorter than the EBNF text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Grammar(Protocol):
 
 
 class PlanGrammar:
-    """``words </think> <answer> block+ (<think> words </think> block+)* </answer>``, after a prompt that ends in ``<think>``.
+    """``words </think> <answer> block+ (<think> words </think> block+)* </answer>`` after a prompt's last ``<think>``.
 
     blocks: exact number wanted, 1 to 25; 0 lets the model end, after ``most`` at the latest. thinking: False starts
     inside ``<answer>``, and no thought comes later. max_thought: words of all thoughts together, after which one is

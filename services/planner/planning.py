@@ -83,7 +83,7 @@ class PlanMaker:
         self._thought_temperature = thought_temperature
 
     async def plan(self, request: PlanRequest) -> AsyncGenerator[Words | Block | Ended, None]:
-        """For each action pieces of its thought, then its blocks as they are written; last ``Ended`` with all passes' tokens.
+        """Pieces of an action's thought, its blocks as they are written, the next action; last ``Ended``, once for all.
 
         What does not fit one answer is planned in several, each with its own random choices; later ones are told the
         last thought and the last blocks. Raises what ``Batcher.write`` raises.

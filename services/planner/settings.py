@@ -38,4 +38,4 @@ class PlannerSettings(ServiceSettings):
     thought_temperature: float = Field(
         0.0, ge=0, le=2, description="of the thought's words; 0: the likeliest"
     )
-    max_thought: int = Field(96, ge=1, le=256, description="tokens of a plan's thoughts, after which the last is closed")
+    max_thought: int = Field(96, ge=1, le=256, description="tokens of a plan's thoughts together")

@@ -20,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
         "--recipe", default="small", help="tiny, small, base, another shipped name, or a .yaml file"
     )
     parser.add_argument("--data", help="built data set, instead of the recipe's")
-    parser.add_argument("--models", help="model repository to build on and export into, instead of the recipe's")
+    parser.add_argument(
+        "--models", help="model repository to build on and export into, instead of the recipe's"
+    )
     parser.add_argument("--steps", type=int, help="stop after so many more updates; a later run goes on")
     parser.add_argument("--threads", type=int, help="threads of torch")
     parser.add_argument("--no-export", action="store_true", help="train only")

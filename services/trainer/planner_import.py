@@ -80,9 +80,7 @@ def language_model_state(stored: dict[str, NDArray[Any]], config: Any, table: ND
         for kind, key in (("weight", f"{p}qkv"), ("bias", f"{p}qkv.bias")):
             if key in stored:
                 parts = np.split(stored[key].T if kind == "weight" else stored[key], np.cumsum(sizes))
-                state |= {
-                    f"{p}self_attn.{x}_proj.{kind}": part for x, part in zip("qkv", parts, strict=True)
-                }
+                state |= {f"{p}self_attn.{x}_proj.{kind}": part for x, part in zip("qkv", parts, strict=True)}
         state |= {
             f"{p}self_attn.{x}_norm.weight": stored[f"{p}{x}_norm"] for x in "qk" if f"{p}{x}_norm" in stored
         }
@@ -96,7 +94,7 @@ def language_model_state(stored: dict[str, NDArray[Any]], config: Any, table: ND
 
 
 def projector_state(graph: onnx.ModelProto) -> State:
-    """State dict of a projector. torch names a linear layer's node after its place, its transposed weight after nothing."""
+    """State dict of a projector. torch calls a linear layer's node after its place, and its weight after nothing."""
     stored = initializers(graph)
     weights = {node.input[1]: node.name for node in graph.graph.node if node.op_type == "MatMul"}
     state = {}

@@ -68,7 +68,10 @@ class PlannerNetwork(nn.Module):
         out: Tensor = self.language_model.get_input_embeddings()(ids)
         return out
 
-    def forward(self, embeds: Tensor, mask: Tensor) -> Tensor:
-        """embeds [B,S,D], mask [B,S] -> logits [B,S,V]."""
-        out: Tensor = self.language_model(inputs_embeds=embeds, attention_mask=mask).logits
+    def forward(self, embeds: Tensor, mask: Tensor, where: Tensor) -> Tensor:
+        """embeds [B,S,D], mask [B,S] -> logits [N,V] of the N positions at which ``where`` [B,S] is true."""
+        # An adapter is in the layers themselves; the model around it would compute the logits of every position.
+        model = getattr(self.language_model, "get_base_model", lambda: self.language_model)()
+        states = model.model(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+        out: Tensor = model.get_output_embeddings()(states[where])
         return out

@@ -6,7 +6,7 @@ MiniLM's features as a prefix, and ``base: smollm2``, SmolLM2-135M-Instruct with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +38,7 @@ _OPTIONS = {
 OFFSETS = (0, 4, 8, 12)
 ACTION_BLOCKS = 7  # a clip of a chain lasts 5.6 s at most: several actions in one are not joined to others
 CHAIN_BLOCKS = 14
+GROUP = 8  # sequences that are padded to one length
 
 
 @dataclass
@@ -191,36 +192,40 @@ class SFTStage(TrainingStage):
             if sample.motion is not None:
                 coarse = torch.from_numpy(sample.motion.semantic_features).float()[None]
                 fine = torch.from_numpy(sample.motion.detail_features).float()[None]
-                embeds[row, sample.slots] = self.network.motion(
-                    coarse.to(self.device), fine.to(self.device)
-                )[0]
+                embeds[row, sample.slots] = self.network.motion(coarse.to(self.device), fine.to(self.device))[
+                    0
+                ]
         return embeds, mask.to(self.device), labels.to(self.device)
+
+    def predict(self, samples: list[Sample]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits [N,V] of the ids to be learned, and those ids [N], group by group of about the same length."""
+        samples = sorted(samples, key=lambda sample: len(sample.ids))
+        for begin in range(0, len(samples), GROUP):
+            embeds, mask, labels = self.collate(samples[begin : begin + GROUP])
+            wanted = F.pad(labels[:, 1:], (0, 1), value=-100)
+            where = wanted != -100
+            yield self.network(embeds, mask, where), wanted[where]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         clips, rng = self.train.draw(self.recipe.seed, step, self.recipe.budget.batch)
-        embeds, mask, labels = self.collate([self.sample(clip, rng) for clip in clips])
-        logits = self.network(embeds, mask)[:, :-1]
-        wanted = labels[:, 1:]
-        # Only positions that are learned go through the softmax: most of a prompt does not.
-        where = wanted != -100
-        loss = F.cross_entropy(logits[where], wanted[where])
-        return loss, {}
+        parts = [
+            (F.cross_entropy(logits, wanted, reduction="sum"), len(wanted))
+            for logits, wanted in self.predict([self.sample(clip, rng) for clip in clips])
+        ]
+        return torch.stack([part for part, _ in parts]).sum() / sum(count for _, count in parts), {}
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Loss on held-out clips, apart for words and for motion tokens, and the motion tokens' top-1 accuracy."""
-        planner = cast(PlannerNetwork, network)
+        assert network is self.network
         rng = np.random.default_rng(0)
-        first = self.words.first_motion
         sums = {"text": 0.0, "motion": 0.0, "hits": 0.0}
         counts = {"text": 0, "motion": 0}
         clips = self.val.clips[:: max(1, len(self.val.clips) // 96)][:96]
-        for begin in range(0, len(clips), 16):
-            embeds, mask, labels = self.collate([self.sample(c, rng) for c in clips[begin : begin + 16]])
-            logits, wanted = planner(embeds, mask)[:, :-1], labels[:, 1:]
-            for part, where in (("text", (wanted != -100) & (wanted < first)), ("motion", wanted >= first)):
+        for logits, wanted in self.predict([self.sample(clip, rng) for clip in clips]):
+            moved = wanted >= self.words.first_motion
+            for part, where in (("text", ~moved), ("motion", moved)):
                 sums[part] += float(F.cross_entropy(logits[where], wanted[where], reduction="sum"))
                 counts[part] += int(where.sum())
-            moved = wanted >= first
             sums["hits"] += float((logits[moved].argmax(-1) == wanted[moved]).sum())
         return {
             "text_loss": sums["text"] / max(1, counts["text"]),
@@ -261,7 +266,7 @@ class Words:
         return ids
 
     def plan(self, actions: Sequence[tuple[str, list[int], list[int]]]) -> list[int]:
-        """Thought and blocks (semantic and detail codes) of one action after the other, at most ``MAX_BLOCKS`` in all."""
+        """Thought and blocks (semantic, detail) of one action after the other, at most ``MAX_BLOCKS`` in all."""
         out, left = list[int](), words.MAX_BLOCKS
         for number, (thought, semantic, detail) in enumerate(actions):
             if thought or number == 0:

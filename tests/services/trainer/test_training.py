@@ -12,7 +12,9 @@ from kinesphere.errors import InputError
 
 torch = pytest.importorskip("torch")
 import onnxruntime as ort  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 
+from services.trainer.planner_import import read_planner  # noqa: E402
 from services.trainer.recipes import Recipe, load_recipe  # noqa: E402
 from services.trainer.run import train  # noqa: E402
 from tests.services.trainer.synthetic import write_dataset  # noqa: E402
@@ -108,6 +110,29 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     )
     for key in a:
         torch.testing.assert_close(a[key], b[key], rtol=0, atol=0)
+
+
+def test_a_planner_is_trained_on_from_what_was_exported(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    model, _, projectors = read_planner(Path("models"), "planner_compact")
+    saved = load_file(workplace / "models" / "planner_compact" / "hf" / "model.safetensors")
+    read = model.state_dict()
+    assert set(saved) <= set(read)
+    for key, value in saved.items():
+        torch.testing.assert_close(read[key].half(), value, rtol=0, atol=0)
+    run = torch.load(Path("runs") / "sft_tiny" / "checkpoint.pt", weights_only=True)["ema"]
+    for part, state in projectors.items():
+        for key, value in state.items():
+            torch.testing.assert_close(run[f"{part}.{key}"], value, rtol=1e-3, atol=1e-4)
+    recipe = load_recipe("sft/tiny").model_dump()
+    options = recipe["options"] | {"init": "planner_compact", "name": "planner_again"}
+    again = Recipe.model_validate(recipe | {"name": "sft_again", "options": options, "network": {}})
+    train(again, steps=1, threads=1)
+    assert ort.InferenceSession(str(Path("models") / "planner_again" / "1" / "model.onnx")).get_inputs()
+    with pytest.raises(InputError, match=r"recipe.options.init.*nobody"):
+        train(Recipe.model_validate(again.model_dump() | {"options": options | {"init": "nobody"}}))
 
 
 def test_the_loss_falls(workplace: Path) -> None:
