@@ -30,10 +30,12 @@ def export_onnx(
     max_batch: int = 32,
     queue_delay_us: int = 2000,
     tolerance: float = 2e-2,
+    int8: bool = False,
 ) -> None:
     """Write ``folder/1/model.onnx`` and ``folder/config.pbtxt``.
 
     inputs: example tensors by name, batch first. dynamic: for each input the axes that vary (the batch axis is added).
+    int8: store matrices in a byte a weight instead of two.
     The export is run and compared with the module: more than ``tolerance`` apart (relative to the output's size, fp16
     weights included) raises RuntimeError.
     """
@@ -49,6 +51,8 @@ def export_onnx(
         )  # fmt: skip
         expected = module(*inputs.values())
     halve_weights(file)
+    if int8:
+        quantize_weights(file)
     session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     results = session.run(None, {k: v.numpy() for k, v in inputs.items()})
     expected = expected if isinstance(expected, tuple) else (expected,)
@@ -77,6 +81,45 @@ def halve_weights(file: Path, smallest: int = 1024) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    onnx.save(model, str(file))
+
+
+def quantize_weights(file: Path, smallest: int = 4096) -> None:
+    """Store matrices of a file that ``halve_weights`` made as int8, with a scale for each output.
+
+    The session multiplies them out once when it is made, so the arithmetic and its speed stay what they were.
+    """
+    model = onnx.load(str(file))
+    graph = model.graph
+    # MatMul keeps its outputs last, everything that torch stores under its own name first.
+    outputs_last = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
+    kept, widened, gone = [], [], set[str]()
+    for tensor in graph.initializer:
+        name = tensor.name.removesuffix(".fp16")
+        if name == tensor.name or len(tensor.dims) < 2 or int(np.prod(tensor.dims)) < smallest:
+            kept.append(tensor)
+            continue
+        array = numpy_helper.to_array(tensor).astype(np.float32)
+        outputs = array.ndim - 1 if name in outputs_last else 0
+        others = tuple(axis for axis in range(array.ndim) if axis != outputs)
+        scale = np.maximum(np.abs(array).max(axis=others, keepdims=True) / 127, np.finfo(np.float32).tiny)
+        rounded = np.rint(array / scale).astype(np.int8)
+        kept += [
+            numpy_helper.from_array(rounded, f"{name}.int8"),
+            numpy_helper.from_array(scale, f"{name}.scale"),
+        ]
+        widened += [
+            helper.make_node("Cast", [f"{name}.int8"], [f"{name}.wide"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]),
+        ]
+        gone.add(tensor.name)
+    nodes = [
+        *widened,
+        *(node for node in graph.node if not (node.op_type == "Cast" and node.input[0] in gone)),
+    ]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
     onnx.save(model, str(file))
 
 
@@ -111,7 +154,9 @@ def write_config(
     (folder / "config.pbtxt").write_text(text)
 
 
-def write_card(folder: Path, title: str, purpose: str, recipe: str, metrics: Mapping[str, float]) -> None:
+def write_card(
+    folder: Path, title: str, purpose: str, recipe: str, metrics: Mapping[str, float], stored: str = "fp16"
+) -> None:
     """A model card: what it is, what it was trained on and under which terms, figures, hashes of its files."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in {"README.md", "card.json"})
     # The Hugging Face copy of the weights stays where it was trained; the graph that ships holds the same numbers.
@@ -121,7 +166,7 @@ def write_card(folder: Path, title: str, purpose: str, recipe: str, metrics: Map
     digests = "\n".join(f"- `{name}`: `{digest}`" for name, digest in hashes.items())
     (folder / "README.md").write_text(
         f"# {title}\n\n{purpose}\n\n"
-        f"Trained with `kinesphere train {recipe}`. Weights are stored as fp16, the arithmetic is fp32.\n\n"
+        f"Trained with `kinesphere train {recipe}`. Weights are stored as {stored}, the arithmetic is fp32.\n\n"
         "## Data and terms\n\n"
         "Trained on CMU motion capture (mocap.cs.cmu.edu; free to use, not to be resold as data), the Bandai Namco\n"
         "Research motion dataset (CC BY-NC 4.0), DeepMimic clips (MIT) and ReActIdle (MIT); captions from file names,\n"

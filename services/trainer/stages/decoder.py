@@ -256,12 +256,12 @@ class DecoderStage(TrainingStage):
         }
         export_onnx(
             WindowSampler(denoiser, self.tokenizer, self.vae), inputs, ["motion", "latents"], folder, dynamic={},
-            tolerance=5e-2,
+            tolerance=5e-2, int8=True,
         )  # fmt: skip
         write_card(
             folder, "decoder_window",
             f"One window of the latent diffusion decoder: {config.steps} DDIM steps and the causal VAE decoder.",
-            f"decoder/{self.recipe.preset}", metrics,
+            f"decoder/{self.recipe.preset}", metrics, stored="int8 with a scale for each output",
         )  # fmt: skip
         return [folder]
 

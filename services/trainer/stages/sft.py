@@ -161,7 +161,7 @@ class SFTStage(TrainingStage):
             head += [w.length, w.lengths[min(sum(len(a.semantic) for a in actions), words.MAX_BLOCKS) - 1]]
         thinking = rng.random() >= options.get("no_thinking", 0.15)
         target = w.plan([(a.thought if thinking else "", a.semantic, a.detail) for a in actions])
-        learn = [False] * len(head) + [thinking] + [True] * (len(target) - 1)
+        learn = [False] * (len(head) + 1) + [True] * (len(target) - 1)
         ids = head + target
         # Wrong codes before the next one, as sampling brings them (Zhang et al. 2023, T2M-GPT).
         share = options.get("corrupt", 0.0) if clip.split == "train" else 0.0
@@ -198,13 +198,16 @@ class SFTStage(TrainingStage):
         return embeds, mask.to(self.device), labels.to(self.device)
 
     def predict(self, samples: list[Sample]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits [N,V] of the ids to be learned, and those ids [N], group by group of about the same length."""
+        """Logits [N,V] of the ids to be learned, and those ids [N], group by group of about the same length.
+
+        What the grammar rules out at serving time is ruled out here too: nothing is spent on learning not to say it.
+        """
         samples = sorted(samples, key=lambda sample: len(sample.ids))
         for begin in range(0, len(samples), GROUP):
             embeds, mask, labels = self.collate(samples[begin : begin + GROUP])
             wanted = F.pad(labels[:, 1:], (0, 1), value=-100)
             where = wanted != -100
-            yield self.network(embeds, mask, where), wanted[where]
+            yield self.words.ruled(self.network(embeds, mask, where), wanted[where]), wanted[where]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         clips, rng = self.train.draw(self.recipe.seed, step, self.recipe.budget.batch)
@@ -260,6 +263,19 @@ class Words:
         self.semantic = [at(words.semantic_token(i)) for i in range(words.SEMANTIC_CODES)]
         self.detail = [at(words.detail_token(i)) for i in range(words.DETAIL_CODES)]
         self.first_motion = self.semantic[0]
+        # At a block's border, within a block, and everywhere else: which ids may come, by any id that does.
+        border, within = [*self.semantic, self.answer_end, self.think], self.detail
+        self._may = torch.zeros(3, tokenizer.get_vocab_size(), dtype=torch.bool)
+        self._may[0] = True
+        self._may[0, [*self.semantic, *self.detail]] = False
+        self._may[1, border], self._may[2, within] = True, True
+        self._place = torch.zeros(tokenizer.get_vocab_size(), dtype=torch.long)
+        self._place[border], self._place[within] = 1, 2
+
+    def ruled(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Logits [N,V] with minus infinity for what the grammar does not allow where ``wanted`` [N] comes."""
+        may = self._may.to(logits.device)[self._place.to(logits.device)[wanted]]
+        return logits[:, : may.shape[1]].masked_fill(~may, -torch.inf)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
