@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,12 +105,10 @@ def t2m(
     options.cache.mkdir(parents=True, exist_ok=True)
     needed = bool({"generated", "direct"} & set(wanted))
     with _services(address, decoder_address, needed=needed, as_json=as_json) as found:
-        plans = Plans(options.cache / "plans.jsonl")
-        rows = [_system(name, found, plans, dataset, encoder) for name in wanted]
-        with progress("Evaluating", 1.0, as_json=as_json) as advance:
-            table = run_t2m(
-                dataset, rows, evaluator, options, lambda what, done, total: advance(done / max(total, 1))
-            )
+        plans, steps = Plans(options.cache / "plans.jsonl"), _Steps()
+        rows = [_system(name, found, plans, dataset, encoder, steps) for name in wanted]
+        with progress("Evaluating", 1.0, as_json=as_json) as steps.show:
+            table = run_t2m(dataset, rows, evaluator, options, steps.step)
     paths = report.save(table, out)
     if not as_json:
         report.show(table)
@@ -154,6 +152,21 @@ def probes(seeds: int, decoder: str, address: str, decoder_address: str, out: Pa
     )
 
 
+class _Steps:
+    """How far an evaluation is: whole steps, and how much of the motion of the one under way is made."""
+
+    def __init__(self) -> None:
+        self.show: Callable[[float], None] = lambda share: None
+        self._done, self._total = 0, 1
+
+    def step(self, what: str, done: int, total: int) -> None:
+        self._done, self._total = done, max(total, 1)
+        self.motion(0, 1)
+
+    def motion(self, made: int, wanted: int) -> None:
+        self.show((self._done + made / wanted) / self._total)
+
+
 def fingerprint(models: Path, address: str) -> str:
     """A name for what motion is generated with: other weights, settings, code or servers must not find its motions."""
     digest = hashlib.sha256(address.encode())
@@ -189,7 +202,12 @@ def _services(address: str, decoder: str, *, needed: bool, as_json: bool) -> Ite
 
 
 def _system(
-    name: str, services: Addresses | None, plans: Plans, dataset: ClipDataset, encoder: TextEncoder
+    name: str,
+    services: Addresses | None,
+    plans: Plans,
+    dataset: ClipDataset,
+    encoder: TextEncoder,
+    steps: _Steps,
 ) -> System:
     from kinesphere.cli.served import Served
     from kinesphere.evaluation.systems import NearestNeighbour, System
@@ -199,6 +217,7 @@ def _system(
         return System("nearest neighbour by text", captions, varied=False)
     assert services is not None
     if name == "direct":
-        served = Served(services.planner, services.decoder, "direct", plans=plans)
+        served = Served(services.planner, services.decoder, "direct", plans=plans, progress=steps.motion)
         return System("this system, direct token decoding", served)
-    return System("this system", Served(services.planner, services.decoder, "diffusion", plans=plans))
+    served = Served(services.planner, services.decoder, "diffusion", plans=plans, progress=steps.motion)
+    return System("this system", served)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,7 @@ class Served:
     planner, decoder: addresses, host:port. mode: ``diffusion`` or ``direct``. The first asker of a plan has it written
     by PlannerService.Generate; who shares ``plans`` with it has the same tokens decoded by DecoderService.Decode, so
     that two decoders are compared on nothing but decoding. thinking: None leaves the service's default.
+    progress(made, wanted) is told of every motion.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Served:
         plans: Plans | None = None,
         callers: int = CALLERS,
         thinking: bool | None = None,
+        progress: Callable[[int, int], None] = lambda made, wanted: None,
     ) -> None:
+        self._progress = progress
         self._planner, self._decoder, self._mode = planner, decoder, mode
         self._plans = plans or Plans()
         self._callers, self._thinking = callers, thinking
@@ -102,11 +106,13 @@ class Served:
                     motion = await decode(decoder, blocks, self._mode, key[2])
                 return features(motion, key[1])
 
-            turns = asyncio.Semaphore(self._callers)
+            turns, made = asyncio.Semaphore(self._callers), itertools.count(1)
 
             async def in_turn(index: int) -> FloatArray:
                 async with turns:
-                    return await one(index)
+                    motion = await one(index)
+                self._progress(next(made), len(texts))
+                return motion
 
             return list(await asyncio.gather(*(in_turn(index) for index in range(len(texts)))))
 

@@ -65,7 +65,9 @@ def answering(name: str) -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        # A write that was under way when the connection broke is told as a fault of gRPC's own.
+        broken = error.code() is grpc.StatusCode.INTERNAL and "execute_batch" in (error.details() or "")
+        if not broken and error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             raise
         log.warning("upstream does not answer", service=name, details=error.details())
         raise UpstreamError(f"the {name} service does not answer", retry_after=1.0) from error
