@@ -23,12 +23,14 @@ from kinesphere.datasets.captions import captions
 from kinesphere.datasets.check import not_taken
 from kinesphere.datasets.clips import Clip
 from kinesphere.datasets.composites import compose, join
-from kinesphere.datasets.events import find_events
+from kinesphere.datasets.events import Event, find_events
 from kinesphere.datasets.grammar import swap_sides
+from kinesphere.datasets.kinematics import Span
+from kinesphere.datasets.labels import Label
 from kinesphere.datasets.reading import Reading, read
 from kinesphere.datasets.sources import Take, Written
 from kinesphere.datasets.splits import Split
-from kinesphere.datasets.windows import FPS, cut, fit
+from kinesphere.datasets.windows import FPS, close_ups, cut, fit
 from kinesphere.errors import InputError
 from kinesphere.representations import hml263
 from kinesphere.skeleton import MIRROR, FloatArray
@@ -132,14 +134,21 @@ def process_take(take: Take, split: Split, stem: Path) -> None:
         more = split == "train" and take.source not in ("reactidle", "composite")
         take = replace(take, written=_timed(take.written, len(positions) / FPS))
         described = sorted({(round(words.start * FPS), round(words.end * FPS)) for words in take.written})
-        for number, (start, stop) in enumerate(cut(len(positions), events, more=more, described=described)):
+        windows = cut(len(positions), events, more=more, described=described)
+        shown: list[tuple[Span, Event | None]] = [(window, None) for window in windows]
+        if more:
+            shown += close_ups(len(positions), events, windows)
+        for number, ((start, stop), event) in enumerate(shown):
             for mirrored in (False, True) if take.mirror else (take.id.rpartition("/")[2].startswith("M"),):
                 name = f"{take.id}/{start}-{stop}" + ("-mirror" if mirrored and take.mirror else "")
                 try:
-                    clip, features = _clip(take, split, name, positions[start:stop], start, mirrored)
+                    made = _clip(take, split, name, positions[start:stop], start, mirrored, event)
                 except (InputError, ValueError) as error:
                     refused.append((name, str(error)))
                     continue
+                if made is None:
+                    continue
+                clip, features = made
                 # Overlapping extras count half.
                 records.append(
                     {
@@ -162,14 +171,25 @@ def process_take(take: Take, split: Split, stem: Path) -> None:
 
 
 def _clip(
-    take: Take, split: Split, name: str, positions: FloatArray, start: int, mirrored: bool
-) -> tuple[dict[str, Any], FloatArray]:
+    take: Take,
+    split: Split,
+    name: str,
+    positions: FloatArray,
+    start: int,
+    mirrored: bool,
+    event: Event | None,
+) -> tuple[dict[str, Any], FloatArray] | None:
+    """One clip's record and features. event: what a close-up was cut for; it is described by its joints alone, and
+    there is no clip (None) when they do not show it.
+    """
     seen = fit(positions)
     if mirrored and take.mirror:
         seen = mirror(seen)
     seen = hml263.canonicalize(seen)
-    label = take.label
+    label = take.label if event is None else Label(gait=take.label.gait)
     reading = read(seen, FPS, gait=label.gait, activity=label.activity)
+    if event is not None and all(beat.kind != event.kind for beat in reading.beats):
+        return None
     said = _written(take.written, start / FPS, (start + len(positions)) / FPS, mirrored and take.mirror)
     found = captions(label, reading, said, mirrored=mirrored and take.mirror, seed=name)
     features = hml263.encode(seen)

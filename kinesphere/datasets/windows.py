@@ -14,13 +14,16 @@ FPS: Final = 20.0
 LEAST, MOST, LIKED = 40, 200, 120  # frames: 2 s, 10 s, 6 s
 # Features come in blocks of this many frames in the networks (0.8 s), so clips are whole blocks.
 BLOCK: Final = 16
+_SELDOM_ALONE: Final = ("kick", "punch", "jump", "bow")
+_AROUND: Final = 0.7  # seconds
 
 
 def cut(frames: int, events: list[Event], *, more: bool, described: list[Span] | None = None) -> list[Span]:
     """[start, stop) windows of 2 to 10 s over a take of ``frames``; the first ones cover it without overlap.
 
-    described: spans that people wrote sentences about; those of fitting length become windows too. more: add overlapping ones (for training): windows half a step off for long takes, and both ends of takes with
-    travel, so that walking, then turning are also seen apart.
+    described: spans that people wrote sentences about; those of fitting length become windows too. more: add
+    overlapping ones (for training): windows half a step off for long takes, and both ends of takes with travel, so that
+    walking, then turning are also seen apart.
     """
     if frames <= MOST:
         found = [(0, frames)]
@@ -37,6 +40,21 @@ def cut(frames: int, events: list[Event], *, more: bool, described: list[Span] |
     if more:
         half = (found[0][1] - found[0][0]) // 2
         found += _chain(half, frames, events) if frames - half >= LEAST else []
+    return found
+
+
+def close_ups(frames: int, events: list[Event], windows: list[Span]) -> list[tuple[Span, Event]]:
+    """Short windows around single events of the kinds that otherwise only come amid much else, and what each shows."""
+    found: list[tuple[Span, Event]] = []
+    for event in events:
+        if event.kind not in _SELDOM_ALONE:
+            continue
+        stop = min(frames, round((event.end + _AROUND) * FPS))
+        start = max(0, min(round((event.start - _AROUND) * FPS), stop - LEAST))
+        stop = min(frames, max(stop, start + LEAST))
+        known = [*windows, *(span for span, _ in found)]
+        if stop - start <= 2 * LEAST and all(abs(a - start) + abs(b - stop) > 20 for a, b in known):
+            found.append(((start, stop), event))
     return found
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from kinesphere.datasets import splits
 from kinesphere.datasets.build import build
 from kinesphere.datasets.clips import Clip, ClipDataset
 from kinesphere.datasets.composites import join
-from kinesphere.datasets.events import find_events
+from kinesphere.datasets.events import Event, find_events
 from kinesphere.datasets.reading import read
 from kinesphere.datasets.report import write_report
 from kinesphere.datasets.sources import without_rest_pose
-from kinesphere.datasets.windows import cut, fit, resample
+from kinesphere.datasets.windows import LEAST, close_ups, cut, fit, resample
 from kinesphere.errors import InputError
 from kinesphere.representations import hml263
 from tests.kinesphere.datasets.bodies import raised, standing, walking, write_bvh
@@ -217,3 +218,18 @@ def mirror_turned(positions: np.ndarray) -> np.ndarray:
     turned = positions.copy()
     turned[..., 0], turned[..., 2] = positions[..., 2] + 3.0, -positions[..., 0] - 2.0
     return turned
+
+
+def test_what_seldom_comes_alone_is_also_seen_close_up() -> None:
+    walk = Event("walk", 0.0, 4.0, way="forward", amount=4.0)
+    kick = Event("kick", 5.0, 5.6, "right", "high")
+    windows = [(0, 120), (120, 240)]
+    ((span, event),) = close_ups(240, [walk, kick], windows)
+    assert event is kick
+    assert span[0] <= 20 * 5.0 < 20 * 5.6 <= span[1]
+    assert LEAST <= span[1] - span[0] <= 2 * LEAST
+    assert close_ups(240, [walk, kick], [span]) == []  # it is seen alone already
+    assert close_ups(LEAST, [replace(kick, start=0.2, end=0.8)], []) == [
+        ((0, LEAST), replace(kick, start=0.2, end=0.8))
+    ]
+    assert close_ups(240, [replace(kick, start=1.0, end=9.0)], windows) == []  # not short
