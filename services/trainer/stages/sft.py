@@ -36,6 +36,7 @@ _OPTIONS = {
     "chain_share", "corrupt", "dropout", "name",
 }  # fmt: skip
 OFFSETS = (0, 4, 8, 12)
+SHORTEST_LATE = 80  # frames of a clip that is also read from a later first frame
 ACTION_BLOCKS = 7  # a clip of a chain lasts 5.6 s at most: several actions in one are not joined to others
 CHAIN_BLOCKS = 14
 GROUP = 8  # sequences that are padded to one length
@@ -123,7 +124,9 @@ class SFTStage(TrainingStage):
 
     def action(self, clip: Clip, rng: np.random.Generator) -> Action:
         """A clip from one of several first frames, in the words of one of its captions."""
-        coded = self.coded(clip, OFFSETS[rng.integers(len(OFFSETS))])
+        # A short clip begins where it was cut: what it shows would else lose its beginning and a block.
+        offset = OFFSETS[rng.integers(len(OFFSETS))] if clip.frames >= SHORTEST_LATE else 0
+        coded = self.coded(clip, offset)
         caption = clip.captions[rng.integers(len(clip.captions))].text
         return Action(caption, thought_of(clip.reading), coded.semantic, coded.detail)
 
