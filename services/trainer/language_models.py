@@ -98,7 +98,6 @@ def save_planner(
         {k: v.half().contiguous() for k, v in network.motion.state_dict().items()},
         folder / "motion.safetensors",
     )
-    save_tokenizer(tokenizer, folder)
     write_card(folder, name, purpose, card, metrics)
     return [folder]
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from services.trainer.language_models import dequantized_smollm2
 from services.trainer.networks.planner import MotionProjector
 from services.trainer.planner_export import export_planner
-from services.trainer.planner_tokenizer import save_tokenizer
+from services.trainer.planner_tokenizer import extend_tokenizer, save_tokenizer
 
 NAME = "planner_smollm2"
 
@@ -34,12 +34,11 @@ def merge(models: Path, out: Path) -> Path:
     shipped = models / NAME
     if not (shipped / "adapter").is_dir():
         raise FileNotFoundError(
-            f"{shipped / 'adapter'} is missing: `kinesphere train sft --recipe sft/smollm2`"
+            f"{shipped / 'adapter'} is missing: `kinesphere train sft --recipe smollm2`"
         )
-    tokenizer = Tokenizer.from_file(str(shipped / "tokenizer.json"))
-    base = AutoModelForCausalLM.from_pretrained(
-        dequantized_smollm2(), dtype=torch.float32, local_files_only=True
-    )
+    source = dequantized_smollm2()
+    tokenizer = extend_tokenizer(Tokenizer.from_file(str(source / "tokenizer.json")))
+    base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, local_files_only=True)
     base.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
     model = PeftModel.from_pretrained(base, str(shipped / "adapter")).merge_and_unload()
     merged = out / "merged"
