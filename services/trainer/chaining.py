@@ -1,4 +1,4 @@
-"""Two clips said one after the other: how the planner meets more sequences of actions than were recorded.
+"""Clips said one after the other: how the planner meets more sequences of actions, and longer ones, than were recorded.
 
 Only the words and the tokens are joined. That the body comes smoothly from one to the next is the decoder's work, which
 sees the frames before.
@@ -16,6 +16,8 @@ _SUBJECT: Final = re.compile(
     r"(?=(?:is |are )?\w+(?:s|es|ing)\b)",
     re.IGNORECASE,
 )
+_STILL: Final = "Stand still."
+_TRAVEL: Final = re.compile(r"^(?P<way>(?:Walk|Run) [a-z ]+?) (?P<metres>[\d.]+) m (?P<pace>[a-z ]+)\.$")
 
 
 def chain_captions(first: str, second: str, rng: np.random.Generator) -> str:
@@ -37,6 +39,19 @@ def chain_captions(first: str, second: str, rng: np.random.Generator) -> str:
         + (", then ", " and then ", ", and after that ", ". Then ", ", afterwards ")[rng.integers(5)]
         + second
     )
+
+
+def prolonged(first: str, second: str) -> str | None:
+    """The reading of a movement that goes on as ``second`` after ``first``; None when it would be another movement.
+
+    Standing still, and travel of one kind and pace, whose metres add up.
+    """
+    if first == second == _STILL:
+        return _STILL
+    a, b = _TRAVEL.match(first), _TRAVEL.match(second)
+    if not a or not b or a["way"] != b["way"] or a["pace"] != b["pace"]:
+        return None
+    return f"{a['way']} {float(a['metres']) + float(b['metres']):g} m {a['pace']}."
 
 
 def _lower(text: str) -> str:

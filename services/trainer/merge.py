@@ -33,9 +33,7 @@ def merge(models: Path, out: Path) -> Path:
 
     shipped = models / NAME
     if not (shipped / "adapter").is_dir():
-        raise FileNotFoundError(
-            f"{shipped / 'adapter'} is missing: `kinesphere train sft --recipe smollm2`"
-        )
+        raise FileNotFoundError(f"{shipped / 'adapter'} is missing: `kinesphere train sft --recipe smollm2`")
     source = dequantized_smollm2()
     tokenizer = extend_tokenizer(Tokenizer.from_file(str(source / "tokenizer.json")))
     base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, local_files_only=True)

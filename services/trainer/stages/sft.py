@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from kinesphere import motion_language as words
 from kinesphere.datasets.clips import Clip
-from services.trainer.chaining import chain_captions
+from services.trainer.chaining import chain_captions, prolonged
 from services.trainer.data import MotionData, TextFeatures, pad_features
 from services.trainer.language_models import build_qwen3, load_smollm2, save_planner
 from services.trainer.loop import TrainingStage
@@ -33,7 +33,7 @@ from services.trainer.trained import CodedMotion, FrozenTokenizer
 
 _OPTIONS = {
     "base", "init", "text_vocabulary", "caption_share", "drop_text", "drop_prefix", "no_thinking", "length_share",
-    "chain_share", "corrupt", "dropout", "name",
+    "chain_share", "prolong", "corrupt", "dropout", "name",
 }  # fmt: skip
 OFFSETS = (0, 4, 8, 12)
 SHORTEST_LATE = 80  # frames of a clip that is also read from a later first frame
@@ -131,8 +131,10 @@ class SFTStage(TrainingStage):
         return Action(caption, thought_of(clip.reading), coded.semantic, coded.detail)
 
     def chain(self, clip: Clip, rng: np.random.Generator) -> list[Action]:
-        """The clip's action, and for a share of the short ones another or two after it."""
+        """The clip's action: of some going on for longer, of some short ones with another action or two behind it."""
         actions = [self.action(clip, rng)]
+        if clip.split == "train" and rng.random() < self.recipe.options.get("prolong", 0.0):
+            return [self.longer(actions[0], clip, rng)]
         share = self.recipe.options.get("chain_share", 0.0)
         while clip.split == "train" and self._short(clip) and len(actions) < 3 and rng.random() < share:
             after = self.action(self.short[rng.choice(len(self.short), p=self.short_weights)], rng)
@@ -140,6 +142,19 @@ class SFTStage(TrainingStage):
                 break
             actions.append(after)
         return actions
+
+    def longer(self, action: Action, clip: Clip, rng: np.random.Generator) -> Action:
+        """The action with others of its kind right behind it, in the same words: as long as is asked for."""
+        alike = [other for other in self.short if other.topic == clip.topic]
+        for at in rng.permutation(len(alike))[:16]:
+            more = self.action(alike[at], rng)
+            thought = prolonged(action.thought, more.thought)
+            if thought and len(action.semantic) + len(more.semantic) <= CHAIN_BLOCKS:
+                semantic, detail = action.semantic + more.semantic, action.detail + more.detail
+                action = Action(action.caption, thought, semantic, detail)
+                if rng.random() < 0.5:
+                    break
+        return action
 
     def sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
         """One training sequence of a clip."""
