@@ -39,6 +39,7 @@ OFFSETS = (0, 4, 8, 12)
 SHORTEST_LATE = 80  # frames of a clip that is also read from a later first frame
 ACTION_BLOCKS = 7  # a clip of a chain lasts 5.6 s at most: several actions in one are not joined to others
 CHAIN_BLOCKS = 14
+GESTURES = ("wave", "raise", "bow", "kick", "jump", "stand")  # topics that end where they began
 GROUP = 8  # sequences that are padded to one length
 
 
@@ -144,16 +145,20 @@ class SFTStage(TrainingStage):
         return actions
 
     def longer(self, action: Action, clip: Clip, rng: np.random.Generator) -> Action:
-        """The action with others of its kind right behind it, in the same words: as long as is asked for."""
-        alike = [other for other in self.short if other.topic == clip.topic]
+        """The action in the same words, as long as somebody might ask for: travel goes on, after a gesture one stands."""
+        stands = clip.topic in GESTURES
+        alike = [other for other in self.short if other.topic == ("stand" if stands else clip.topic)]
         for at in rng.permutation(len(alike))[:16]:
             more = self.action(alike[at], rng)
-            thought = prolonged(action.thought, more.thought)
-            if thought and len(action.semantic) + len(more.semantic) <= CHAIN_BLOCKS:
-                semantic, detail = action.semantic + more.semantic, action.detail + more.detail
-                action = Action(action.caption, thought, semantic, detail)
-                if rng.random() < 0.5:
-                    break
+            thought = prolonged("Stand still." if stands else action.thought, more.thought)
+            blocks = int(rng.integers(1, len(more.semantic) + 1)) if stands else len(more.semantic)
+            if not thought or len(action.semantic) + blocks > CHAIN_BLOCKS:
+                continue
+            semantic = action.semantic + more.semantic[:blocks]
+            detail = action.detail + more.detail[: 4 * blocks]
+            action = Action(action.caption, action.thought if stands else thought, semantic, detail)
+            if rng.random() < 0.5:
+                break
         return action
 
     def sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
