@@ -145,7 +145,7 @@ class SFTStage(TrainingStage):
         return actions
 
     def longer(self, action: Action, clip: Clip, rng: np.random.Generator) -> Action:
-        """The action in the same words, as long as somebody might ask for: travel goes on, after a gesture one stands."""
+        """The action in the same words for as long as somebody might ask: travel goes on, after gestures one stands."""
         stands = clip.topic in GESTURES
         alike = [other for other in self.short if other.topic == ("stand" if stands else clip.topic)]
         for at in rng.permutation(len(alike))[:16]:
