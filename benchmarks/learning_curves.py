@@ -1,9 +1,8 @@
-"""Learning curves of the training runs: ``python -m benchmarks.learning_curves [RUNS] [PICTURE.png]``.
+"""Learning curves of the training runs: ``python -m benchmarks.learning_curves [RUNS] [PICTURE.png] [NAMES]``.
 
 Reads what training writes to ``RUN/metrics.jsonl`` (one JSON object a line: step, seconds, and losses or ``val/...``)
 and draws a panel for each run of the recipes that ship (``small``): the training loss, and one figure of held-out
-clips on the right axis.
-on the right axis.
+clips on the right axis. NAMES: a pattern of other runs (``sft_*``).
 """
 
 from __future__ import annotations
@@ -99,6 +98,6 @@ def draw(runs: Path, path: Path, names: str = "*_small") -> list[str]:
 
 
 if __name__ == "__main__":
-    arguments = [Path(argument) for argument in sys.argv[1:]]
-    target = arguments[1] if len(arguments) > 1 else Path("docs/pictures/learning_curves.png")
-    print(", ".join(draw(arguments[0] if arguments else Path("runs"), target)), "->", target)
+    given = dict(enumerate(sys.argv[1:]))
+    target = Path(given.get(1, "docs/pictures/learning_curves.png"))
+    print(", ".join(draw(Path(given.get(0, "runs")), target, given.get(2, "*_small"))), "->", target)
