@@ -11,6 +11,7 @@ import numpy as np
 
 from kinesphere.datasets import sources
 from kinesphere.datasets.grammar import swap_sides
+from kinesphere.datasets.reactions import climbing
 from kinesphere.datasets.reactions.composed import Sample, compose_all
 from kinesphere.datasets.reactions.composed import tasks as composing
 from kinesphere.datasets.reactions.dataset import WIDTH, Reaction, to_rows
@@ -58,8 +59,10 @@ def build(
     placed, unplaced = place_all(
         entries, make_rooms(roots, seed), placing(seed, limit), jobs, progress=shares.of(0.15)
     )
-    counted = Counter(dict.fromkeys(unread + unpaired, 1)) + refused + unplaced
-    samples = pairs + composed + placed
+    folders = climbing.find(roots, out / ".cache")
+    climbs, unclimbed = climbing.load_climbs(folders, limit=limit, jobs=jobs)
+    counted = Counter(dict.fromkeys(unread + unpaired + unclimbed, 1)) + refused + unplaced
+    samples = pairs + composed + placed + climbs
     if not samples:
         reason = next(iter(counted), ("", "no takes of two people, or of gestures and walks"))[1]
         raise InputError("raw", f"no reaction could be made; the first reason: {reason}")
