@@ -19,6 +19,7 @@ from kinesphere.datasets.reactions.library import load_entries
 from kinesphere.datasets.reactions.parallel import Progress
 from kinesphere.datasets.reactions.placed import make_rooms, place_all
 from kinesphere.datasets.reactions.placed import tasks as placing
+from kinesphere.datasets.reactions.published import load_published
 from kinesphere.datasets.reactions.recorded import load_pairs
 from kinesphere.errors import InputError
 from kinesphere.scenes import store
@@ -44,7 +45,10 @@ def build(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> BuildResult:
-    """Builds the reaction data set of the takes under ``raw`` (folders or archives) into the folder ``out``.
+    """Builds the reaction data set of what lies under ``raw`` (folders or archives) into the folder ``out``.
+
+    From CMU's and Bandai Namco's takes it composes situations and cuts windows of the recorded pairs; data sets as
+    published (see ``published``) are taken over.
 
     limit: at most so many takes of a kind, and samples of a situation and split. progress is called with (done, in
     all). The same files, seed and limit give the same bytes whatever ``jobs`` is. Raises InputError(``raw``) when
@@ -53,23 +57,32 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     roots = sources.unpack(raw, out / ".cache" / "archives")
     shares = _Shares(progress)
-    entries, unread = load_entries(roots, limit=limit, jobs=jobs, progress=shares.of(0.25))
-    pairs, unpaired = load_pairs(roots, limit=limit, jobs=jobs, progress=shares.of(0.05))
-    composed, refused = compose_all(entries, composing(seed, limit), jobs, progress=shares.of(0.55))
-    placed, unplaced = place_all(
-        entries, make_rooms(roots, seed), placing(seed, limit), jobs, progress=shares.of(0.15)
-    )
+    takes = _takes(roots)
+    entries, unread = load_entries(takes, limit=limit, jobs=jobs, progress=shares.of(0.25))
+    pairs, unpaired = load_pairs(takes, limit=limit, jobs=jobs, progress=shares.of(0.05))
+    situations, ways = (composing(seed, limit), placing(seed, limit)) if entries else ([], [])
+    composed, refused = compose_all(entries, situations, jobs, progress=shares.of(0.55))
+    placed, unplaced = place_all(entries, make_rooms(roots, seed), ways, jobs, progress=shares.of(0.15))
     folders = climbing.find(roots, out / ".cache")
     climbs, unclimbed = climbing.load_climbs(folders, limit=limit, jobs=jobs)
-    counted = Counter(dict.fromkeys(unread + unpaired + unclimbed, 1)) + refused + unplaced
-    samples = pairs + composed + placed + climbs
+    others, unusable = load_published(roots)
+    counted = Counter(dict.fromkeys(unread + unpaired + unclimbed + unusable, 1)) + refused + unplaced
+    samples = pairs + composed + placed + climbs + others
     if not samples:
-        reason = next(iter(counted), ("", "no takes of two people, or of gestures and walks"))[1]
+        reason = next(iter(counted), ("", "nothing known lies there"))[1]
         raise InputError("raw", f"no reaction could be made; the first reason: {reason}")
     items = write(samples, out)
     rows = tuple((what, reason, times) for (what, reason), times in counted.most_common())
     (out / "refused.json").write_text(json.dumps(rows, indent=1))
     return BuildResult(out, len(items), sum(item.seconds for item in items), rows)
+
+
+def _takes(roots: list[Path]) -> list[sources.Take]:
+    """The single-person takes and the pairs under ``roots``; none where there are only data sets as published."""
+    try:
+        return sources.enumerate_takes(roots)
+    except InputError:
+        return []
 
 
 class _Shares:

@@ -27,14 +27,15 @@ OPPOSITE: Final = {"left": "right", "right": "left", "both": "both", "": ""}
 class Composed:
     """What a rule makes: both bodies in one world, and what there is to say about it.
 
-    onset: frame at which the partner's cue begins. answer: frame at which the agent's reaction begins. templates: the
-    agent's intent, in the words of ``datasets.grammar``. takes: ids of the takes used, the agent's first.
+    onset: frame at which the partner's cue begins. answer: frame at which the agent's reaction begins. Both None where
+    there is no moment of either. templates: the agent's intent, in the words of ``datasets.grammar``. takes: ids of the
+    takes used, the agent's first.
     """
 
     agent: Strip
     partner: Strip
-    onset: int
-    answer: int
+    onset: int | None
+    answer: int | None
     templates: tuple[str, ...]
     takes: tuple[str, ...]
 

@@ -70,8 +70,8 @@ def _unpacked(wheel: Path, cache: Path) -> list[Path]:
         with zipfile.ZipFile(wheel) as archive:
             for part in archive.infolist():
                 above, _, name = part.filename.rpartition("/")
-                take = above.rpartition("/")[2]
-                if "/demo_data/climb/" not in part.filename or name.startswith("."):
+                inside, _, take = above.rpartition("/")
+                if not inside.endswith("/demo_data/climb") or name.startswith("."):
                     continue
                 if not (name.endswith(".npy") or name == "multi_boxes.obj") or part.file_size > _MOST_BYTES:
                     continue

@@ -107,7 +107,7 @@ def _together(cast: Cast, lateral: float, ahead: float, words: tuple[str, ...]) 
     total = min(agent.frames, partner.frames, MOST)
     if total < LEAST:
         raise Refused("the two walks do not overlap")
-    return Composed(agent.cut(0, total), partner.cut(0, total), 0, 0, words, (own.take, walk.take))
+    return Composed(agent.cut(0, total), partner.cut(0, total), None, None, words, (own.take, walk.take))
 
 
 def _paced(entry: Entry, speed: float) -> Entry:

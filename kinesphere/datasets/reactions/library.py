@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -84,20 +83,19 @@ def _is_fight(take: Take) -> bool:
 
 
 def load_entries(
-    roots: list[Path],
+    takes: list[Take],
     *,
     limit: int | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> tuple[list[Entry], list[tuple[str, str]]]:
-    """Entries of all takes under ``roots`` that situations use, and (take, reason) of those that cannot be used.
+    """Entries of all ``takes`` that situations use, and (take, reason) of those that cannot be used.
 
     Splits are those of the single-person data set, so that no part of a test take is ever trained on. Idle takes and
     fights are too few of a kind to be dealt out there, and all of them in its training; here they are dealt out, since
     they serve as what an agent waits in, or as what a partner does, never as the answer that is learnt.
     limit: at most so many takes of one kind.
     """
-    takes = sources.enumerate_takes(roots)
     dealt = splits.assign((take.group, take.kind) for take in takes)
     chosen = [take for take in _fewer(takes, limit) if wanted(take)]
     for kind in (_is_idle, _is_fight):

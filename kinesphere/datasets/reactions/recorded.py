@@ -33,13 +33,13 @@ _APART: Final = (0.4, 1.3)
 
 
 def load_pairs(
-    roots: list[Path], *, limit: int | None = None, jobs: int = 1, progress: Progress | None = None
+    takes: list[sources.Take], *, limit: int | None = None, jobs: int = 1, progress: Progress | None = None
 ) -> tuple[list[Sample], list[tuple[str, str]]]:
-    """Both roles of every window of every pair under ``roots``, and (take, reason) for what is refused.
+    """Both roles of every window of every pair among ``takes``, and (take, reason) for what is refused.
 
-    limit: at most so many takes.
+    limit: at most so many pairs.
     """
-    takes = [take for take in sources.enumerate_takes(roots) if take.group.startswith("cmu/salsa_")]
+    takes = [take for take in takes if take.group.startswith("cmu/salsa_")]
     dealt = splits.assign((take.group, take.kind) for take in takes)
     pairs: dict[str, list[sources.Take]] = {}
     for take in takes:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from kinesphere.datasets.reactions.bodies import clearance
 from kinesphere.datasets.reactions.cast import MOST, Cast, Composed, place_by, put
 from kinesphere.datasets.reactions.library import Entry
 from kinesphere.datasets.reactions.steps import JOIN, come_to_rest, set_off, step_turn
 from kinesphere.datasets.reactions.strips import Refused, Strip, held, then
 from kinesphere.datasets.windows import FPS
 
+_UNTHREATENED = 0.15  # metres: nearer than this nobody stands calmly to somebody ready to fight
 _ARMS = ((20, 16), (21, 17))  # wrist, shoulder: left, right
 _PIVOT = np.radians(45)  # what the first stride alone may turn
 
@@ -100,10 +102,12 @@ def back_off(cast: Cast) -> Composed:
     if lead:
         fighter = then(held(fighter, 0, lead, cast.sway(lead), before=True), fighter)
     fighter = cast.prolonged(fighter, total)
-    reach = cast.between(0.85, 1.3) + (0.2 if kind == "kick" else 0.0)
+    reach = cast.between(1.0, 1.4) + (0.2 if kind == "kick" else 0.0)
     mine = cast.prolonged(mine, total)
     heading = mine.heading(0)
     placed = put(fighter, onset, heading + np.pi, place_by(mine, 0, reach, heading))
+    if clearance(mine.motion.positions[:onset], placed.motion.positions[:onset]).min() < _UNTHREATENED:
+        raise Refused("too near before the attack")
     side = "left" if angle > 0 else "right"
     words = (
         f"[dodge] the {kind} to the {side}" if aside else f"[back] off from the {kind}",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kinesphere.datasets.reactions.library import Entry, load_entries
+from kinesphere.datasets.sources import enumerate_takes
 from tests.kinesphere.datasets.reactions.actors import write_archive
 
 
@@ -17,6 +18,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def entries(archive: Path) -> list[Entry]:
-    found, refused = load_entries([archive])
+    found, refused = load_entries(enumerate_takes([archive]))
     assert refused == []
     return found

@@ -54,14 +54,18 @@ def test_bodies_are_sound(entries: list[Entry], situation: str) -> None:
             assert body[..., 1].min() > -0.03
             # Somebody's toes are on the floor in every frame.
             assert body[:, TOES, 1].min(axis=1).max() < 0.08
-            assert skating_ratio(body) < 0.4
+            # As published, this measure calls a third of a plain recorded walk skating: heels lift, toes roll.
+            assert skating_ratio(body) < 0.5
         assert len(sample.text) >= 4
         assert len(set(sample.text)) == len(sample.text)
         assert not any(mark in text for text in sample.text for mark in "[]<>{}")
         assert sample.take.count(" | ") == 1
-        assert sample.onset is not None
-        assert sample.answer is not None
-        assert sample.answer >= sample.onset
+        if situation in ("follow", "side_by_side"):  # nothing begins: both walk all the time
+            assert sample.onset is sample.answer is None
+        else:
+            assert sample.onset is not None
+            assert sample.answer is not None
+            assert 0 < sample.onset <= sample.answer < agent.num_frames
 
 
 @pytest.mark.parametrize(
