@@ -15,7 +15,8 @@ _ARM = {"left": "<their> left arm", "right": "<their> right arm", "both": "both 
 
 def wave_back(cast: Cast) -> Composed:
     """The partner waves; the agent waves back."""
-    partner, agent = cast.gesture("wave"), cast.gesture("wave")
+    partner = cast.gesture("wave")
+    agent = cast.gesture("wave", lambda entry: entry.take != partner.take)
     hand = _HAND[agent.side]
     words = (
         "[wave] back",
@@ -37,8 +38,9 @@ def bow_back(cast: Cast) -> Composed:
         "[answer] the bow with a bow",
         "[bow] politely to the other person",
     )
-    pair = cast.pick("bow", _at_ease), cast.pick("bow", _at_ease)
-    return _answered(cast, *pair, words, distance=(1.5, 3.0), bearing=12, delay=(0.4, 1.4))
+    partner = cast.pick("bow", _at_ease)
+    agent = cast.pick("bow", lambda entry: _at_ease(entry) and entry.take != partner.take)
+    return _answered(cast, partner, agent, words, distance=(1.5, 3.0), bearing=12, delay=(0.4, 1.4))
 
 
 def greet(cast: Cast) -> Composed:
@@ -48,7 +50,7 @@ def greet(cast: Cast) -> Composed:
         partner = cast.gesture("call" if called else "raise")
     except Refused:
         partner = cast.gesture("raise")
-    agent = cast.gesture("raise", lambda entry: entry.side != "both")
+    agent = cast.gesture("raise", lambda entry: entry.side != "both" and entry.take != partner.take)
     hand, arm = _HAND[agent.side], _ARM[agent.side]
     words = (
         f"[raise] {hand} in answer",
