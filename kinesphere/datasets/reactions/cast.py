@@ -75,9 +75,9 @@ class Cast:
 
     def stance(self, style: str) -> Entry:
         """Somebody who stands at ease, in this style if there is one."""
-        content = ("wave", "raise", "bow", "guide")[int(self.chance.integers(4))]
         fitting = [
             entry
+            for content in ("wave", "raise", "bow", "guide")
             for entry in self._entries.get(content, [])
             if entry.rests[0] and np.linalg.norm(entry.piece.toe(0, 0) - entry.piece.toe(1, 0)) < _WIDEST
         ]

@@ -55,7 +55,13 @@ _MOST_BYTES: Final = 32 * 2**20
 
 def find(roots: list[Path], cache: Path) -> list[Path]:
     """The takes' folders under ``roots``: unpacked, or in the wheel, whose part is then unpacked into ``cache``."""
-    found = [path.parent for root in roots for path in sorted(root.glob("**/climb/*/multi_boxes.obj"))]
+    places = ("climb", "demo_data/climb", "*/demo_data/climb")
+    found = [
+        path.parent
+        for root in roots
+        for place in places
+        for path in sorted(root.glob(f"{place}/*/multi_boxes.obj"))
+    ]
     for root in roots:
         wheels = [root] if root.suffix == ".whl" else sorted(root.glob("holosoma_retargeting-*.whl"))
         for wheel in wheels:
