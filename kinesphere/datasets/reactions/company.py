@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kinesphere.datasets.reactions.cast import LEAST, MOST, Cast, Composed, place_by, put
 from kinesphere.datasets.reactions.library import Entry
-from kinesphere.datasets.reactions.steps import set_off
+from kinesphere.datasets.reactions.steps import JOIN, set_off
 from kinesphere.datasets.reactions.strips import Refused, Strip, moved, sampled
 from kinesphere.datasets.windows import FPS
 
@@ -55,7 +55,7 @@ def join_in(cast: Cast) -> Composed:
     lateral = cast.either() * cast.between(0.8, 1.2)
     stance = cast.stance(own.style)
     mine = set_off(
-        cast.waiting(stance, answer), _paced(own, walk.speed).piece, np.radians(cast.between(-4, 4))
+        cast.waiting(stance, answer + JOIN), _paced(own, walk.speed).piece, np.radians(cast.between(-4, 4))
     )
     total = min(MOST, mine.frames, walk.piece.frames, cast.frames(5, 8))
     if total < max(LEAST, answer + 50):

@@ -102,7 +102,7 @@ def back_off(cast: Cast) -> Composed:
     if lead:
         fighter = then(held(fighter, 0, lead, cast.sway(lead), before=True), fighter)
     fighter = cast.prolonged(fighter, total)
-    reach = cast.between(1.0, 1.4) + (0.2 if kind == "kick" else 0.0)
+    reach = cast.between(1.1, 1.7)
     mine = cast.prolonged(mine, total)
     heading = mine.heading(0)
     placed = put(fighter, onset, heading + np.pi, place_by(mine, 0, reach, heading))
@@ -165,20 +165,21 @@ def _pointing(guide: Strip, start: int, stop: int) -> float:
 def walk_and_stop(
     cast: Cast, walk: Entry, start: int, heading: float, metres: float, *, pace: float = 0.3
 ) -> Strip:
-    """Somebody who stands for ``start`` frames facing +Z, walks off with the body turned to ``heading`` and stops.
+    """Somebody who stands facing +Z until frame ``start``, walks off with the body turned to ``heading`` and stops.
 
     More than a stride can turn is turned on the spot first.
     """
-    standing = cast.waiting(cast.stance(walk.style), start)
-    rest = heading
+    stance = cast.stance(walk.style)
     if abs(heading) > _PIVOT:
-        first = heading - np.sign(heading) * _PIVOT * 0.7
-        standing = then(standing, step_turn(standing, float(first)))
-    before = standing.frames
-    strides = max(0, int(cast.chance.integers(3)))
-    moving = set_off(standing, walk.piece, rest, late=strides, pace=pace)
-    speed = max(walk.speed, 0.3)
-    after = before + round(metres / speed * FPS)
+        standing = cast.waiting(stance, start)
+        turn = heading - np.sign(heading) * _PIVOT * 0.7
+        standing = then(standing, step_turn(standing, float(turn)))
+    else:
+        # The walk blends in over the last frames of the standing.
+        standing = cast.waiting(stance, start + JOIN)
+    strides = int(cast.chance.integers(3))
+    moving = set_off(standing, walk.piece, heading, late=strides, pace=pace)
+    after = standing.frames + round(metres / max(walk.speed, 0.3) * FPS)
     return _stopping(cast, moving, walk, after)
 
 

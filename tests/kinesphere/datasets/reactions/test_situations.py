@@ -91,6 +91,19 @@ def test_gesture_is_answered_after_the_cue(entries: list[Entry], situation: str,
         assert looks_at(sample.partner.positions, sample.agent.positions).max() < 45
 
 
+@pytest.mark.parametrize(
+    "situation", ["step_away", "step_aside", "meet", "follow_guide", "join_in", "turn_to_face"]
+)
+def test_who_walks_or_turns_does_not_move_before_the_answer(entries: list[Entry], situation: str) -> None:
+    for sample in compose(entries, situation):
+        assert sample.answer is not None
+        joints = sample.agent.positions
+        moved = np.linalg.norm(joints - joints[sample.answer], axis=-1).max(axis=1)
+        assert moved[: sample.answer].max() < 0.14  # swaying
+        assert moved[sample.answer - 6 : sample.answer].max() < 0.05
+        assert moved[sample.answer + 16] > 0.15
+
+
 def test_words_name_the_hand_that_answers(entries: list[Entry]) -> None:
     for sample in compose(entries, "wave_back", 6):
         heights = sample.agent.positions[:, [J["left_wrist"], J["right_wrist"]], 1].max(axis=0)
