@@ -105,7 +105,8 @@ def step_turn(standing: Strip, angle: float) -> Strip:
             eased = going**2 * (3 - 2 * going)
             angles = reached + (target - reached) * eased
             wanted[a:b] = centre + rot.rotate(rot.about_y(angles), np.broadcast_to(rest, (b - a, 3)))
-            wanted[a:b, 1] += _STEP_HEIGHT * np.sin(np.pi * going)
+            # Lifted and set down gently: a straight leg's knee goes far for little height.
+            wanted[a:b, 1] += _STEP_HEIGHT * np.sin(np.pi * going) ** 2
             wanted[b:] = wanted[b - 1]
             on_floor[a : b - 1, foot] = False
             reached = target

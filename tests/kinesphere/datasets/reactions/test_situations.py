@@ -98,7 +98,7 @@ def test_who_walks_or_turns_does_not_move_before_the_answer(entries: list[Entry]
     for sample in compose(entries, situation):
         assert sample.answer is not None
         joints = sample.agent.positions
-        moved = np.linalg.norm(joints - joints[sample.answer], axis=-1).max(axis=1)
+        moved = np.linalg.norm(joints - joints[sample.answer - 1], axis=-1).max(axis=1)
         assert moved[: sample.answer].max() < 0.14  # swaying
         assert moved[sample.answer - 6 : sample.answer].max() < 0.05
         assert moved[sample.answer + 16] > 0.15
