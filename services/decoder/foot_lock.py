@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kinesphere.legs import LEGS, TOES, move_foot
 from kinesphere.representations import hml263
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
-from services.decoder.legs import LEGS, TOES, move_foot
 
 Floats = NDArray[np.floating]
 

@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 
 from kinesphere import ik
+from kinesphere.legs import put_toes
 from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.representations import hml263
 from kinesphere.skeleton import SMPL22, FloatArray
 from services.decoder.foot_lock import FootLock
-from services.decoder.legs import put_toes
 
 _SAME_RATE: Final = 1e-6
 

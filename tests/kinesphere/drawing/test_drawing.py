@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from kinesphere.drawing.camera import Camera
-from kinesphere.drawing.contact_sheet import MAP, PANEL, contact_sheet
+from kinesphere.drawing.contact_sheet import MAP, PANEL, PANEL_TOGETHER, contact_sheet
 from kinesphere.drawing.figure import PALETTES, aligned, body_points
 from kinesphere.drawing.plots import plot_motion
 from kinesphere.drawing.video import write_video
 from kinesphere.drawing.viewer import write_viewer
 from kinesphere.errors import InputError
 from kinesphere.motion import Motion
+from kinesphere.scenes import Box, DistanceField, Scene
 
 
 def walker(frames: int = 30, fps: float = 20.0, heading: float = 0.0) -> Motion:
@@ -193,3 +194,47 @@ def test_plot_writes_a_picture_even_of_one_frame(tmp_path: Path) -> None:
     for frames in (1, 40):
         with Image.open(plot_motion(walker(frames), tmp_path / "plot.png", "glide")) as image:
             assert image.width > 800
+
+
+@pytest.mark.parametrize("heading", [0.0, 0.8, -1.4, 2.5])
+def test_two_who_face_each_other_are_seen_from_the_side(tmp_path: Path, heading: float) -> None:
+    ahead = np.array([np.sin(heading), 0.0, np.cos(heading)], dtype=np.float32)
+    first = walker(20, heading=heading)
+    second = walker(20, heading=heading + np.pi)
+    second = Motion.from_rotations(second.translation + 2.5 * ahead, second.rotations, 20.0)
+    path = contact_sheet([first, second], tmp_path / "sheet.png", poses=2, together=True)
+    with Image.open(path) as image:
+        assert image.width == 2 * PANEL_TOGETHER[0] + MAP
+        panel = np.asarray(image.convert("RGB").crop((0, 0, PANEL_TOGETHER[0], image.height))).astype(int)
+    # In the first picture each one's limbs are in a half of their own.
+    limbs = [
+        np.concatenate(
+            [
+                np.argwhere(np.abs(panel - colour).max(axis=-1) < 8)[:, 1]
+                for colour in (PALETTES[person].left, PALETTES[person].right)
+            ]
+        )
+        for person in (0, 1)
+    ]
+    assert all(len(found) > 100 for found in limbs)
+    left, right = sorted(limbs, key=np.median)
+    assert np.median(right) - np.median(left) > 60
+    assert np.percentile(left, 98) < np.percentile(right, 2)
+
+
+def test_things_are_drawn_where_they_stand(tmp_path: Path) -> None:
+    filled = np.zeros((10, 10, 10), dtype=bool)
+    filled[3:7, 0:6, 3:7] = True
+    field = DistanceField.from_occupancy(filled, 0.1, np.array([0.5, 0.0, 0.5]))
+    scene = Scene("room", (Box((-1.2, 0.4, 0.8), (0.5, 0.8, 0.5), 0.4),), field)
+    plain = contact_sheet(walker(), tmp_path / "plain.png", poses=2)
+    sheet = contact_sheet(walker(), tmp_path / "scene.png", poses=2, scene=scene)
+    wood = (219, 209, 193)  # a box's top on the map
+    with Image.open(plain) as empty, Image.open(sheet) as image:
+        assert colour_share(empty, wood) < 0.001
+        above = image.crop((2 * PANEL_TOGETHER[0], 0, image.width, image.height))
+        brown = np.asarray(above.convert("RGB")).astype(int)
+        # Both things are on the map: one to the person's right, one to the left, where the map has them too.
+        columns = np.flatnonzero((np.abs(brown - np.array([220, 209, 193])).max(axis=-1) < 6).sum(axis=0) > 8)
+    assert columns.min() < MAP / 2 < columns.max()
+    assert np.diff(columns).max() > 20

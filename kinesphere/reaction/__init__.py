@@ -1,0 +1,1 @@
+"""What a body that answers others knows of them and of its surroundings."""
