@@ -93,7 +93,9 @@ def save_planner(
         write_card(folder, name, purpose, card, metrics)
         return [folder, *(models / f"{name}_{part}" for part in ("embed", "prefix", "motion"))]
     network.language_model.save_pretrained(folder / "adapter", save_embedding_layers=False)
-    (folder / "adapter" / "README.md").unlink(missing_ok=True)  # peft's form, not filled in; our card stands above
+    (folder / "adapter" / "README.md").unlink(
+        missing_ok=True
+    )  # peft's form, not filled in; our card stands above
     halve_safetensors(folder / "adapter" / "adapter_model.safetensors")
     save_file(
         {k: v.half().contiguous() for k, v in network.motion.state_dict().items()},
