@@ -57,7 +57,9 @@ class _ReactionEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rea
     REACTION_EVENT_KIND_TOO_MANY_PARTNERS: _ReactionEventKind.ValueType  # 12
     """A fifth partner; its frames are left out."""
     REACTION_EVENT_KIND_FRAMES_HELD: _ReactionEventKind.ValueType  # 13
-    """The model's answer was not ready, or not usable: the agent's movement died down for these frames."""
+    """The model's answer was not ready or not usable, or faster than a body moves: these frames follow it only as far as
+    a body can, or its movement dies down.
+    """
     REACTION_EVENT_KIND_MEMORY_ONLY: _ReactionEventKind.ValueType  # 14
     """The store fails: the session goes on in this replica's memory, and would not outlive it."""
     REACTION_EVENT_KIND_STORED_AGAIN: _ReactionEventKind.ValueType  # 15
@@ -97,7 +99,9 @@ REACTION_EVENT_KIND_CLOCK_DISTRUSTED: ReactionEventKind.ValueType  # 11
 REACTION_EVENT_KIND_TOO_MANY_PARTNERS: ReactionEventKind.ValueType  # 12
 """A fifth partner; its frames are left out."""
 REACTION_EVENT_KIND_FRAMES_HELD: ReactionEventKind.ValueType  # 13
-"""The model's answer was not ready, or not usable: the agent's movement died down for these frames."""
+"""The model's answer was not ready or not usable, or faster than a body moves: these frames follow it only as far as
+a body can, or its movement dies down.
+"""
 REACTION_EVENT_KIND_MEMORY_ONLY: ReactionEventKind.ValueType  # 14
 """The store fails: the session goes on in this replica's memory, and would not outlive it."""
 REACTION_EVENT_KIND_STORED_AGAIN: ReactionEventKind.ValueType  # 15
@@ -320,21 +324,27 @@ class ReactStart(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    TAKE_OVER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sessions/ID`. Required."""
     next_sequence: _builtins.int
     """The first frame wanted: those from here that have been made already are sent first, at once. Absent: none of them.
     At most the session's `next_sequence`; OUT_OF_RANGE when the frame is no longer kept.
     """
+    take_over: _builtins.bool
+    """Take the session from the call that runs it, which ends with ABORTED: for a client whose own connection broke and
+    may not have been missed yet. Otherwise this call waits a moment for the other to end, and is refused if it does not.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         next_sequence: _builtins.int | None = ...,
+        take_over: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_next_sequence", b"_next_sequence", "next_sequence", b"next_sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_sequence", b"_next_sequence", "name", b"name", "next_sequence", b"next_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_sequence", b"_next_sequence", "name", b"name", "next_sequence", b"next_sequence", "take_over", b"take_over"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_sequence: _TypeAlias = _typing.Literal["next_sequence"]  # noqa: Y015
     _WhichOneofArgType__next_sequence: _TypeAlias = _typing.Literal["_next_sequence", b"_next_sequence"]  # noqa: Y015

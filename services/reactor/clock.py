@@ -23,7 +23,9 @@ class OutputClock:
         self._wait = min(_WAIT * self.period, _WAIT_SECONDS)
         self._beat = now
         self._arrived: float | None = None
-        self._led = False  # whether the last frame answered an arrival, so that waiting for the next is worth it
+        self._led = (
+            False  # whether the last frame answered an arrival, so that waiting for the next is worth it
+        )
 
     @property
     def beat(self) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-_DRIFT: Final = 0.01  # of the difference that the offset follows a frame, when frames come later than they did
+_DRIFT: Final = (
+    0.01  # of the difference that the offset follows a frame, when frames come later than they did
+)
 _CHECK_SECONDS: Final = 1.0
 _TOLERANCE: Final = 0.2  # a clock that is off by more than a fifth is not a clock
 _GOOD_CHECKS: Final = 3

@@ -22,7 +22,9 @@ class ReactorSettings(ServiceSettings):
     # Streams stay open for hours, and move to another replica at once when this one drains.
     max_concurrency: int = Field(512, ge=1, le=100_000, description="calls that run at once")
     default_deadline: float = Field(86_400, gt=0, le=86_400, description="seconds, when the client sets none")
-    max_deadline: float = Field(86_400, gt=0, le=86_400, description="seconds; a longer deadline is cut to it")
+    max_deadline: float = Field(
+        86_400, gt=0, le=86_400, description="seconds; a longer deadline is cut to it"
+    )
     drain_seconds: float = Field(0.2, ge=0, le=3600, description="seconds that streams get at shutdown")
 
     max_sessions: int = Field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from kinesphere.reaction.features import PARTNER_FRAMES
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from kinesphere.v1 import reactor_pb2 as pb
 from services.reactor.pace import Pace
+from services.reactor.poses import MODEL_FPS
 
-MODEL_FPS: Final = 20.0
 SILENT_SECONDS: Final = 0.25
 GONE_SECONDS: Final = 10.0
 MAX_METRES: Final = 10_000.0
@@ -30,7 +30,7 @@ _BLEND_SECONDS: Final = 0.4
 _BLEND_METRES: Final = 1.0  # a partner that comes back farther away than this is seen anew
 _RESTARTED: Final = 10_000  # a number that much lower is a new count, not an old frame
 
-Kind = pb.ReactionEventKind.ValueType
+Kind: TypeAlias = "pb.ReactionEventKind.ValueType"
 
 
 @dataclass(frozen=True, eq=False)
