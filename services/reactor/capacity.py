@@ -7,9 +7,9 @@ decides. One session more than fits is refused: the others would be slowed down.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -75,14 +75,13 @@ class Capacity:
 
 
 async def _timed(call: Callable[[int], Awaitable[object]]) -> Cost:
-    loop = asyncio.get_running_loop()
     best = []
     for rows in _ROWS:
         seconds = []
         for _ in range(_TRIES):
-            began = loop.time()
+            began = monotonic()
             await call(rows)
-            seconds.append(loop.time() - began)
+            seconds.append(monotonic() - began)
         best.append(sorted(seconds)[_TRIES // 2])
     row = max(0.0, (best[1] - best[0]) / (_ROWS[1] - _ROWS[0]))
     return Cost(max(0.0, best[0] - row * _ROWS[0]), row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -40,10 +41,9 @@ class Drafter:
     async def make(self, lives: list[Live]) -> None:
         """The following segment of each of ``lives``. Raises what the model runtime does."""
         asked: list[tuple[Live, Draft, View]] = []
-        loop = asyncio.get_running_loop()
         for live in lives:
             scene = live.conditions.scene
-            view = live.partners.view(live.agent.poses[1, :3], loop.time())
+            view = live.partners.view(live.agent.poses[1, :3], monotonic())
             # Distances to a furnished room take some milliseconds.
             draft = await asyncio.to_thread(live.agent.draft, scene) if scene else live.agent.draft(None)
             asked.append((live, draft, view))

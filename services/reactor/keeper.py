@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -66,16 +67,15 @@ class Keeper:
 
     async def run(self) -> None:
         """Put sessions back once the store answers."""
-        loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             if self._lost_at is not None:
                 if not await self._store.ping():
-                    if loop.time() - self._lost_at > self._memory_only:
+                    if monotonic() - self._lost_at > self._memory_only:
                         self._give_up()
                     await asyncio.sleep(_PING_SECONDS)
                     continue
-                log.info("store answers again", seconds=round(loop.time() - self._lost_at, 3))
+                log.info("store answers again", seconds=round(monotonic() - self._lost_at, 3))
                 self._lost_at = None
                 self._meters.memory_only.set(0)
             for id, live in list(self._apart.items()):
@@ -116,7 +116,7 @@ class Keeper:
     def _lose(self, reason: str) -> None:
         if self._lost_at is None:
             log.warning("store does not answer, sessions go on in memory", reason=reason)
-            self._lost_at = asyncio.get_running_loop().time()
+            self._lost_at = monotonic()
             self._meters.memory_only.set(1)
         self._work.set()
 

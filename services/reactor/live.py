@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -39,14 +40,13 @@ class Live:
     """Made when a replica takes the session, dropped when it lets go of it. Used from one event loop."""
 
     def __init__(self, id: str, lease: Lease, settings: pb.Session, scene: Scene | None, kept: int) -> None:
-        loop = asyncio.get_running_loop()
         stored = lease.stored
         self.id, self.fence, self.created = id, lease.fence, stored.created
         self.events = Events()
         self.partners = Partners(self.events)
         self.sequence = stored.next
         self.fps = settings.fps
-        self.clock = OutputClock(settings.fps, loop.time())
+        self.clock = OutputClock(settings.fps, monotonic())
         self.stored = True  # False: the store lacks the newest frames
         self.drafting = self.reloading = False
         self.ended = False
@@ -60,7 +60,7 @@ class Live:
         if stored.state:
             agent, partners = state.unpack(stored.state)
             self.agent = Agent.resumed(settings.seed, agent, scene)
-            self.partners.restore(partners, loop.time())
+            self.partners.restore(partners, monotonic())
         else:
             self.agent = Agent(settings.seed)
 

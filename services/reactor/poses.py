@@ -68,7 +68,8 @@ def died_down(poses: FloatArray, kept: float = _DYING) -> FloatArray:
     turn = rot.multiply(rotations[1], rot.inverse(rotations[0]))
     turn = rot.slerp(np.broadcast_to(rot.IDENTITY, turn.shape), turn, kept)
     ahead = translation[1] + np.float32(kept) * (translation[1] - translation[0])
-    return join(ahead[None], rot.normalize(rot.multiply(turn, rotations[1]))[None])[0]
+    pose: FloatArray = join(ahead[None], rot.normalize(rot.multiply(turn, rotations[1]))[None])[0]
+    return pose
 
 
 def limited(before: FloatArray, wanted: FloatArray) -> tuple[FloatArray, bool]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -104,7 +105,7 @@ class Replica:
 
     def arrived(self, live: Live, frame: pb.PartnerFrame) -> None:
         """A partner's frame has come."""
-        live.arrived(frame, asyncio.get_running_loop().time())
+        live.arrived(frame, monotonic())
         self._ticker.wake()
 
     async def _open(self, id: str, *, take_over: bool) -> Live:
@@ -123,7 +124,7 @@ class Replica:
             former = self._ticker.lives.pop(id, None)
             if former is not None:  # its own call will find that it has ended
                 former.end(ConflictError("another call has taken the session over"))
-            live.clock = OutputClock(live.fps, asyncio.get_running_loop().time())
+            live.clock = OutputClock(live.fps, monotonic())
             self._ticker.lives[id] = live
         finally:
             self._opening.remove(fps)
@@ -138,14 +139,13 @@ class Replica:
             await self._store.release(live.id, live.fence)
 
     async def _acquire(self, id: str, *, take_over: bool) -> Lease:
-        loop = asyncio.get_running_loop()
         # A replica that has died no longer renews its lease; one that lives does.
-        until = loop.time() + 2 * self._settings.lease_seconds
+        until = monotonic() + 2 * self._settings.lease_seconds
         while True:
             lease = await self._store.acquire(id, force=take_over)
             if isinstance(lease, Lease):
                 return lease
-            if loop.time() > until:
+            if monotonic() > until:
                 raise ConflictError("another call runs this session", retry_after=_RETRY_SECONDS)
             await asyncio.sleep(min(lease, 0.02) + 0.001)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -46,9 +47,8 @@ class Ticker:
         self._woken.set()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            now = loop.time()
+            now = monotonic()
             running = [live for live in self.lives.values() if not live.ended]
             due = sorted(
                 (live for live in running if live.clock.due <= now + _TOGETHER),
@@ -71,22 +71,21 @@ class Ticker:
                 pass
 
     async def _tick(self, due: list[Live]) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = monotonic()
         steps, places = zip(
             *(steps_for(live.sequence, live.fps, live.agent.frames) for live in due), strict=True
         )
         modelled = await self._refine(due, steps, now)
-        began = loop.time()
+        began = monotonic()
         for live, count in zip(due, steps, strict=True):
             if held := live.agent.advance(count):
                 live.events.note(pb.REACTION_EVENT_KIND_FRAMES_HELD, count=held)
         self._drafter.look(due)
         frames = _frames(due, np.array(places, np.float32), now)
         commits = [live.commit(frame.stored) for live, frame in zip(due, frames, strict=True)]
-        committing = loop.time()
+        committing = monotonic()
         await self._keeper.commit(due, commits)
-        left = loop.time()
+        left = monotonic()
         for live, frame, commit in zip(due, frames, commits, strict=True):
             if not live.ended:
                 live.publish(frame, commit, left)
@@ -94,7 +93,7 @@ class Ticker:
             live.clock.left(left)
         self._meters.frames.inc(len(due))
         self._capacity.ticked(
-            len(due), (began - now - modelled) + (committing - began) + (loop.time() - left)
+            len(due), (began - now - modelled) + (committing - began) + (monotonic() - left)
         )
 
     async def _refine(self, due: list[Live], steps: Iterable[int], now: float) -> float:
@@ -110,14 +109,13 @@ class Ticker:
         if not asked:
             return 0.0
         inputs = [live.agent.refine_inputs(live.view.windows, live.conditions) for live in asked]
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = monotonic()
         try:
             futures = await self._networks.refine(inputs)
         except ServiceError as error:
             log.warning("refinement failed", sessions=len(asked), reason=error.message)
-            return loop.time() - began
-        took = loop.time() - began
+            return monotonic() - began
+        took = monotonic() - began
         for live, future in zip(asked, futures, strict=True):
             live.agent.refined(future, live.view.weights)
         return took
