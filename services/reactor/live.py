@@ -78,8 +78,8 @@ class Live:
 
     def arrived(self, frame: pb.PartnerFrame, now: float) -> None:
         """A partner's frame has come."""
-        self.partners.add(frame, now)
-        self.clock.arrived(now)
+        if self.partners.add(frame, now):
+            self.clock.arrived(now)
 
     def commit(self, frame: bytes) -> Commit:
         """What the store is told of the frame that is about to leave."""

@@ -25,8 +25,13 @@ class Pace:
         self._good = 0
         self.trusted = True
 
-    def place(self, seconds: float, now: float) -> tuple[float, bool]:
-        """When the frame was, never later than now; and whether the clock has lost our trust with this frame."""
+    def place(self, seconds: float, now: float, *, late: bool = False) -> tuple[float, bool]:
+        """When the frame was, never later than now; and whether the clock has lost our trust with this frame.
+
+        late: newer frames have come before it, so that its way says nothing of the clock.
+        """
+        if late and self._offset is not None:
+            return (min(now, seconds + self._offset) if self.trusted else now), False
         if self._offset is None:
             self._offset, self._mark = now - seconds, (seconds, now)
         lost = self._check(seconds, now)

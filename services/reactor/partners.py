@@ -45,19 +45,20 @@ class Partners:
     def __len__(self) -> int:
         return len(self._tracks)
 
-    def add(self, frame: pb.PartnerFrame, now: float) -> None:
-        """A frame that has come; its arrays have the right lengths."""
+    def add(self, frame: pb.PartnerFrame, now: float) -> bool:
+        """A frame that has come, its arrays of the right lengths; whether it is of the partner that weighs most."""
         track = self._tracks.get(frame.person_id)
         if track is None:
             if len(self._tracks) >= MAX_PARTNERS:
                 self._events.note(pb.REACTION_EVENT_KIND_TOO_MANY_PARTNERS, frame.person_id)
-                return
+                return False
             track = PartnerTrack(frame.person_id)
         for kind, count in track.add(frame.index, frame.seconds, _joints(frame), now):
             self._events.note(kind, frame.person_id, count)
         if track.newest is not None and frame.person_id not in self._tracks:
             self._tracks[frame.person_id] = track
             self._events.note(pb.REACTION_EVENT_KIND_PARTNER_APPEARED, frame.person_id)
+        return track is max(self._tracks.values(), key=lambda each: each.weight, default=None)
 
     def view(self, pelvis: FloatArray, now: float) -> View:
         """What is seen now from ``pelvis`` [3]."""

