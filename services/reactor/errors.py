@@ -37,10 +37,3 @@ class NoCapacityError(ServiceError):
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = errors_pb2.ERROR_REASON_NO_CAPACITY
-
-
-class SlowReaderError(ServiceError):
-    """The client does not read what it is sent."""
-
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
-    reason = errors_pb2.ERROR_REASON_SLOW_READER

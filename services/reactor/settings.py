@@ -51,5 +51,5 @@ class ReactorSettings(ServiceSettings):
         60, ge=1, le=3600, description="seconds that sessions go on without the store"
     )
     slow_reader_seconds: float = Field(
-        5, ge=0.5, le=60, description="seconds for which a stream may leave its frames unread"
+        5, gt=0, le=60, description="seconds for which a client may leave its answers unread"
     )

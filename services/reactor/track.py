@@ -62,8 +62,6 @@ class PartnerTrack:
 
     def add(self, index: int, seconds: float, joints: FloatArray, now: float) -> list[tuple[Kind, int]]:
         """A frame [22,3] that was taken at ``seconds`` of the client's clock and has come now; what is odd about it."""
-        if not (np.abs(joints) <= MAX_METRES).all():  # NaN too
-            return [(pb.REACTION_EVENT_KIND_FRAMES_REJECTED, 1)]
         odd: list[tuple[Kind, int]] = []
         if self._newest_index is not None and index < self._newest_index - _RESTARTED:
             self._newest_index = None
@@ -75,6 +73,8 @@ class PartnerTrack:
             odd.append((pb.REACTION_EVENT_KIND_FRAMES_LOST, index - self._newest_index - 1))
         late = self._newest_index is not None and index < self._newest_index
         self._newest_index = max(index, self._newest_index or 0)
+        if not (np.abs(joints) <= MAX_METRES).all():  # NaN too
+            return [*odd, (pb.REACTION_EVENT_KIND_FRAMES_REJECTED, 1)]
         time, distrusted = self._pace.place(seconds, now, late=late)
         if distrusted:
             odd.append((pb.REACTION_EVENT_KIND_CLOCK_DISTRUSTED, 1))
