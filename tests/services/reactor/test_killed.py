@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 from kinesphere.reaction_client import AgentEvent, AgentFrame, AsyncReactionClient
-from tests.services.reactor.conftest import walker
+from kinesphere.wire import ServiceError
+from tests.services.reactor.conftest import Reaction, Valkey, session, walker
 
 pytestmark = pytest.mark.slow
 FPS = 20.0
@@ -55,22 +58,145 @@ class Driven:
             await self.task
 
 
+    def check(self) -> None:
+        """Every frame once, in order."""
+        assert [frame.sequence for frame in self.frames] == list(range(len(self.frames)))
+
+    def gap(self, at: float) -> float:
+        """Seconds between the last frame before ``at`` and the first after it."""
+        times = np.array(self.times)
+        return float(times[times > at][0] - times[times <= at][-1])
+
+    @property
+    def kinds(self) -> set[str]:
+        return {event.kind for event in self.events}
+
+
 async def test_sessions_go_on_with_the_other_replica(replicas: Any) -> None:
     first, second = await replicas(2)
     async with AsyncReactionClient([first.address, second.address]) as client:
-        names = [await client.create(seed=number) for number in range(8)]
+        names = [await client.create(seed=number, fps=FPS) for number in range(8)]
         driven = [Driven(client, name) for name in names]
         await asyncio.sleep(3)
-        killed_at = asyncio.get_running_loop().time()
-        first.kill()
+        first.process.send_signal(signal.SIGKILL)
+        killed = asyncio.get_running_loop().time()
         await asyncio.sleep(3)
         await asyncio.gather(*(each.finished() for each in driven))
-    import sys
     for each in driven:
-        assert [frame.sequence for frame in each.frames] == list(range(len(each.frames)))
+        each.check()
         assert each.reconnects == 1
-        times = np.array(each.times)
-        after = times[times > killed_at]
-        gap = after[0] - times[times<=killed_at][-1]
-        print(len(each.frames), "gap", gap, np.diff(times).max(), {e.kind for e in each.events}, file=sys.stderr)
-        assert "TAKEN_OVER" in {event.kind for event in each.events}
+        assert "TAKEN_OVER" in each.kinds
+        # The aim is 0.3 s (see benchmarks); machines that run tests may be busy.
+        assert each.gap(killed) < 1.5
+        # The body goes on from where it was.
+        root = np.array([frame.translation for frame in each.frames])
+        assert np.linalg.norm(np.diff(root, axis=0), axis=1).max() < 0.2
+
+
+async def test_a_listener_misses_nothing_of_it(replicas: Any) -> None:
+    first, second = await replicas(2)
+    async with (
+        AsyncReactionClient([first.address, second.address]) as client,
+        AsyncReactionClient([first.address, second.address]) as listening,
+    ):
+        name = await client.create(seed=1, fps=FPS)
+        heard: list[int] = []
+
+        async def listen() -> None:
+            async for frame in listening.subscribe(name, 0):
+                heard.append(frame.sequence)
+
+        listener = asyncio.create_task(listen())
+        driven = Driven(client, name)
+        await asyncio.sleep(2)
+        first.kill()
+        await asyncio.sleep(2)
+        await driven.finished()
+        made = await client.end(name)
+        await asyncio.wait_for(listener, 10)
+    driven.check()
+    assert heard == list(range(made))
+
+
+async def test_a_replica_that_drains_hands_over(replicas: Any) -> None:
+    first, second = await replicas(2)
+    async with AsyncReactionClient([first.address, second.address]) as client:
+        driven = Driven(client, await client.create(seed=1, fps=FPS))
+        await asyncio.sleep(1.5)
+        first.process.terminate()
+        await asyncio.sleep(2)
+        await driven.finished()
+        assert await asyncio.to_thread(first.process.wait, 20) == 0
+    driven.check()
+    assert driven.reconnects == 1
+    assert "TAKEN_OVER" not in driven.kinds  # it was let go of in order
+
+
+async def test_a_replica_that_was_only_asleep_sends_nothing_more(replicas: Any, connect: Any) -> None:
+    first, second = await replicas(2)
+    sleeper, heir = connect(first), connect(second)
+    name = await session(sleeper)
+    before = await Reaction(sleeper, name).begin()
+    await asyncio.sleep(1)
+    first.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.5)  # its lease runs out
+    after = await Reaction(heir, name).begin()
+    await asyncio.sleep(1)
+    first.process.send_signal(signal.SIGCONT)
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await asyncio.wait_for(before.reader, 10)
+    assert ended.value.code() is grpc.StatusCode.ABORTED
+    await asyncio.sleep(0.5)
+    await after.end()
+    assert before.sequences + after.sequences == list(range(len(before.frames) + len(after.frames)))
+    assert "TAKEN_OVER" in after.kinds()
+
+
+async def test_the_store_is_killed_and_comes_back(replicas: Any, valkey: Valkey) -> None:
+    first, second = await replicas(2)
+    async with AsyncReactionClient([first.address, second.address]) as client:
+        names = [await client.create(seed=number, fps=FPS) for number in range(2)]
+        driven = [Driven(client, name) for name in names]
+        await asyncio.sleep(1.5)
+        valkey.kill()
+        killed = asyncio.get_running_loop().time()
+        await asyncio.sleep(2)
+        with pytest.raises(ServiceError, match="store"):
+            await AsyncReactionClient([first.address], timeout=0.5).create()
+        valkey.start()
+        await asyncio.sleep(2)
+        for each in driven:
+            assert each.gap(killed) < 1.0
+            assert {"MEMORY_ONLY", "STORED_AGAIN"} <= each.kinds
+            assert each.reconnects == 0
+        # What was made without it is in it now, and another replica can go on from there.
+        kept = [frame.sequence async for frame in _some(client.subscribe(names[0], 0), 60)]
+        assert kept == list(range(60))
+        first.kill()
+        await asyncio.sleep(2)
+        await asyncio.gather(*(each.finished() for each in driven))
+    for each in driven:
+        each.check()
+        assert "TAKEN_OVER" in each.kinds
+
+
+async def test_without_the_store_for_too_long_sessions_end(replicas: Any, valkey: Valkey, connect: Any) -> None:
+    (replica,) = await replicas(1, memory_only_seconds=1)
+    stub = connect(replica)
+    reaction = await Reaction(stub, await session(stub)).begin()
+    await asyncio.sleep(0.7)
+    valkey.kill()
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await asyncio.wait_for(reaction.reader, 15)
+    assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "MEMORY_ONLY" in reaction.kinds()
+    assert reaction.sequences == list(range(len(reaction.frames)))
+
+
+async def _some(frames: Any, count: int) -> Any:
+    seen = 0
+    async for frame in frames:
+        yield frame
+        seen += 1
+        if seen == count:
+            return
