@@ -119,8 +119,13 @@ def nested(outer: Frames, inner: Frames) -> Frames:
     return Frames(outer.axes @ inner.axes, origin)
 
 
+def joints_of(rows: Tensor) -> Tensor:
+    """[B,T,276] -> [B,T,22,3]."""
+    return rows[:, :, LAYOUT["joints"]].unflatten(2, (NUM_JOINTS, 3))
+
+
 def cut(joints: Tensor, six: Tensor, segment: int) -> tuple[Tensor, Tensor]:
-    """World poses [B,T,22,3], [B,T,22,6] -> history [B,2,276] and future [B,8,276] of one of the segments in a row, each in
+    """World poses [B,T,22,3], [B,T,22,6] -> history [B,2,276] and future [B,8,276] of one of the segments in a row, in
     its own frame."""
     start = segment * FUTURE
     part = slice(start, start + HISTORY + FUTURE + 1)

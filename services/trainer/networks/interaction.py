@@ -183,3 +183,11 @@ def partner_module(config: InteractionConfig, features: int, places: int) -> Met
 def scene_module(config: InteractionConfig, features: int, places: int) -> MetaInteraction:
     """An HSI module; it observes ``occupancy`` [B,24,12,24] and ``goal`` [B,4]."""
     return MetaInteraction(config, SceneEncoder(config), features, places)
+
+
+class AdaptedPrior(nn.Module):
+    """A prior and one module that tells it of its domain; which of them learns is the stage's to say."""
+
+    def __init__(self, prior: nn.Module, module: MetaInteraction) -> None:
+        super().__init__()
+        self.prior, self.module = prior, module
