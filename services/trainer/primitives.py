@@ -65,9 +65,35 @@ def forward_kinematics(root: Tensor, six: Tensor) -> Tensor:
 
 def encode(joints: Tensor, six: Tensor, frames: Frames) -> Tensor:
     """World poses [B,T,22,3] and [B,T,22,6] -> primitive276 [B,T-1,276] in ``frames``."""
-    local = frames.inside(joints)
-    root = frames.axes.transpose(1, 2)[:, None] @ to_matrix(six[:, :, 0])
+    local, root = _inside(joints, six, frames)
     return _rows(local, torch.cat([to_6d(root)[:, :, None], six[:, :, 1:]], dim=2), root)
+
+
+def encode_towards(joints: Tensor, six: Tensor, frames: Frames, own: Frames, gain: float) -> Tensor:
+    """The future [B,8,276] that leads from the frames ``own``, where a body is, back to the recorded segment (11 world
+    poses, told in its own ``frames``): it starts as recorded from where the body is, and by its end ``gain`` of what
+    the body is off in place (at most half a metre) and heading (at most 0.8 rad) is made good.
+    """
+    local, root = _inside(joints, six, frames)
+    back = own.axes.transpose(1, 2)
+    shift = (back @ (frames.origin - own.origin)[:, :, None])[:, :, 0]
+    shift = shift * (0.5 / shift.norm(dim=1, keepdim=True).clamp_min(0.5))
+    turn = back @ frames.axes
+    yaw = torch.atan2(turn[:, 0, 2], turn[:, 2, 2]).clamp(-0.8, 0.8)
+    part = gain * (torch.arange(joints.shape[1], device=joints.device) - HISTORY + 1).clamp_min(0) / FUTURE
+    angle = yaw[:, None] * part
+    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
+    cos, sin = angle.cos(), angle.sin()
+    about = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=2).unflatten(2, (3, 3))
+    local = local @ about.transpose(2, 3) + (shift[:, None] * part[None, :, None])[:, :, None]
+    root = about @ root
+    rows = _rows(local, torch.cat([to_6d(root)[:, :, None], six[:, :, 1:]], dim=2), root)
+    return rows[:, HISTORY:]
+
+
+def _inside(joints: Tensor, six: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+    """Joints [B,T,22,3] and the pelvis' rotation [B,T,3,3] of world poses, in ``frames``."""
+    return frames.inside(joints), frames.axes.transpose(1, 2)[:, None] @ to_matrix(six[:, :, 0])
 
 
 def _rows(joints: Tensor, six: Tensor, root: Tensor) -> Tensor:

@@ -95,14 +95,7 @@ def refinement_of(recipe: str, runs: Path = RUNS) -> Refinement:
     network = Refinement(refinement_config(loaded.network))
     file = runs / loaded.name / "checkpoint.pt"
     if file.exists():
-        averaged = torch.load(file, map_location="cpu", weights_only=True)["ema"]
-        network.load_state_dict(
-            {
-                name.removeprefix("refinement."): v
-                for name, v in averaged.items()
-                if name.startswith("refinement.")
-            }
-        )
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["ema"])
     return network
 
 
