@@ -147,7 +147,8 @@ def nested(outer: Frames, inner: Frames) -> Frames:
 
 def joints_of(rows: Tensor) -> Tensor:
     """[B,T,276] -> [B,T,22,3]."""
-    return rows[:, :, LAYOUT["joints"]].unflatten(2, (NUM_JOINTS, 3))
+    joints: Tensor = rows[:, :, LAYOUT["joints"]].unflatten(2, (NUM_JOINTS, 3))
+    return joints
 
 
 def cut(joints: Tensor, six: Tensor, segment: int) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,9 @@ class ReactionData:
         elif domain == "hsi":
             chosen = [item for item in chosen if item.scene is not None]
         if not chosen:
-            raise InputError("data", f"{root} has no reactions of {domain or 'any domain'} in its {split} split")
+            raise InputError(
+                "data", f"{root} has no reactions of {domain or 'any domain'} in its {split} split"
+            )
         self.samples = [self._read(item) for item in track(chosen, description=f"reading {split}")]
 
     def _read(self, item: Reaction) -> Sample:
@@ -96,7 +98,10 @@ class ReactionData:
     ) -> Batch:
         """The frames from ``begins`` on of ``samples``."""
         before, count = PARTNER_FRAMES - HISTORY, len(samples)
-        joints, six = np.empty((count, frames, 22, 3), np.float32), np.empty((count, frames, 22, 6), np.float32)
+        joints, six = (
+            np.empty((count, frames, 22, 3), np.float32),
+            np.empty((count, frames, 22, 6), np.float32),
+        )
         partner = np.zeros((count, before + frames, 22, 3), np.float32)
         seen, goals = np.zeros((count, before + frames), np.float32), np.zeros((count, 4), np.float32)
         for row, (sample, begin) in enumerate(zip(samples, begins, strict=True)):
@@ -109,8 +114,11 @@ class ReactionData:
                 seen[row] = at >= 0
             if sample.scene is not None and aimed[row]:
                 goals[row] = (*sample.joints[-1, 0], 1.0)
-        tensors = (torch.from_numpy(array) for array in (joints, six, partner, seen, goals))
-        return Batch(*tensors, [s.scene for s in samples], [s.item.text for s in samples])
+        return Batch(
+            joints=torch.from_numpy(joints), six=torch.from_numpy(six), partner=torch.from_numpy(partner),
+            seen=torch.from_numpy(seen), goals=torch.from_numpy(goals), scenes=[s.scene for s in samples],
+            texts=[s.item.text for s in samples],
+        )  # fmt: skip
 
 
 def partner_inputs(
@@ -150,6 +158,6 @@ def scene_inputs(batch: Batch, frames: Frames) -> tuple[Tensor, Tensor]:
     device = frames.axes.device
     goals = batch.goals.to(device)
     place = frames.inside(goals[:, None, :3])[:, 0]
-    return torch.from_numpy(np.stack(cells)).to(device), torch.cat([place, torch.ones_like(goals[:, 3:])], 1) * goals[:, 3:]
-
-
+    return torch.from_numpy(np.stack(cells)).to(device), torch.cat(
+        [place, torch.ones_like(goals[:, 3:])], 1
+    ) * goals[:, 3:]

@@ -172,7 +172,8 @@ class Mixer:
 def clamped(delta: Tensor, h: Tensor, limit: float) -> Tensor:
     """``delta`` [B,F], shortened to ``limit`` times the length of ``h`` [B,F] where it is longer."""
     most = limit * h.norm(dim=1, keepdim=True)
-    return delta * (most / delta.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1.0)
+    shortened: Tensor = delta * (most / delta.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1.0)
+    return shortened
 
 
 def partner_module(config: InteractionConfig, features: int, places: int) -> MetaInteraction:

@@ -1,4 +1,4 @@
-"""Stage ``fwsr``: frame-wise segment refinement, taught on segments that the frozen parts made from old observations."""
+"""Stage ``fwsr``: frame-wise refinement, taught on segments that the frozen parts made from old observations."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Running:
 
 
 class RefinementStage(TrainingStage):
-    """A segment is sampled as it would be in service, from what had been observed up to 8 frames before its start; at one
-    of its frames the newest observation comes in, and the corrected rest is compared with the recording."""
+    """A segment is sampled as it would be in service, from what had been observed up to 8 frames before its start; at
+    one of its frames the newest observation comes in, and the corrected rest is compared with the recording."""
 
     network: Refinement
 

@@ -111,7 +111,8 @@ class InteractionStage(TrainingStage):
                 use = torch.rand(len(text), 1, 1, device=self.device) < chance
                 history = torch.where(use, own[0], history)
                 frames = Frames(
-                    torch.where(use, own[1].axes, true.axes), torch.where(use[:, 0], own[1].origin, true.origin)
+                    torch.where(use, own[1].axes, true.axes),
+                    torch.where(use[:, 0], own[1].origin, true.origin),
                 )
                 future = encode_towards(joints[:, part], six[:, part], true, frames, options.get("pull", 0.5))
             history = noisy_history(history, options.get("history_noise", 0.0))
@@ -125,8 +126,8 @@ class InteractionStage(TrainingStage):
         return total, notes
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Held-out reactions gone on with for 3.2 s from two frames, with the module and without it (``alone_``), beside
-        what was recorded."""
+        """Held-out reactions gone on with for 3.2 s from two frames, with the module and without it (``alone_``),
+        beside what was recorded."""
         adapted, segments = cast(AdaptedPrior, network), 8
         samples = self.val.samples[:: max(1, len(self.val.samples) // 192)]
         begins = [begin_of(sample) for sample in samples]
@@ -165,9 +166,7 @@ def begin_of(sample: Sample) -> int:
     return max(0, (sample.item.onset or 0) - 10)
 
 
-def some_texts(
-    texts: list[tuple[str, ...]], rng: np.random.Generator, unsaid: float
-) -> list[str | None]:
+def some_texts(texts: list[tuple[str, ...]], rng: np.random.Generator, unsaid: float) -> list[str | None]:
     """One of each sample's texts; with the probability ``unsaid`` none."""
     chosen = [str(rng.choice(each)) if each else None for each in texts]
     return [None if rng.random() < unsaid else text for text in chosen]
@@ -177,5 +176,3 @@ def observed_statistics(rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation [72] of the partner's frames [B,10,72] that were seen."""
     known = rows[mask > 0]
     return known.mean(dim=0), known.std(dim=0)
-
-

@@ -67,7 +67,7 @@ class SegmentLoss:
 
     def chance(self, step: int, steps: int) -> float:
         """How often a segment goes on from what the network made: DART's schedule, first never, then more and more."""
-        begin, end = self.options.get("own_from", 0.2), 0.6
+        begin, end = float(self.options.get("own_from", 0.2)), 0.6
         done = (step / steps - begin) / (end - begin)
         return float(self.options.get("own_history", 0.8)) * min(1.0, max(0.0, done))
 
@@ -145,4 +145,5 @@ def movement(joints: Tensor) -> Tensor:
     speed = joints.diff(dim=1)[:, ::4] * 5.0
     parts = torch.cat([local[:, :-1:4], speed], dim=-1).flatten(2)
     seconds = parts.shape[1] // 5
-    return parts[:, : 5 * seconds].unflatten(1, (seconds, 5)).flatten(2).flatten(0, 1).cpu()
+    vectors: Tensor = parts[:, : 5 * seconds].unflatten(1, (seconds, 5)).flatten(2).flatten(0, 1)
+    return vectors.cpu()

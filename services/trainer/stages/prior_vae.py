@@ -143,12 +143,14 @@ def segment_losses(
 def foot_steps(future: Tensor, history: Tensor) -> Tensor:
     """How far ankles and toes go in each frame [B,8,4,3], metres: raw future [B,8,276] after raw history [B,2,276]."""
     rows = torch.cat([history[:, HISTORY - 1 :], future], dim=1)
-    return joints_of(rows)[:, :, _FEET].diff(dim=1)
+    steps: Tensor = joints_of(rows)[:, :, _FEET].diff(dim=1)
+    return steps
 
 
 def joint_error(made: Tensor, true: Tensor) -> Tensor:
     """Mean distance of joints, metres, of raw rows [B,T,276]."""
-    return (joints_of(made) - joints_of(true)).norm(dim=-1).mean()
+    error: Tensor = (joints_of(made) - joints_of(true)).norm(dim=-1).mean()
+    return error
 
 
 def noisy_history(history: Tensor, amount: float) -> Tensor:
