@@ -87,7 +87,7 @@ class ReactionData:
 
     def draw(self, rng: np.random.Generator, count: int, segments: int, *, goals: float = 0.7) -> Batch:
         """Stretches of ``segments`` from anywhere in the samples; one that is too short stands still at its end. A
-        scene's goal is where the body's pelvis is at the end of the sample, given with the probability ``goals``."""
+        scene's goal is the sample's, or where its pelvis is at its end, and is given with the probability ``goals``."""
         frames = frames_of(segments)
         picks = rng.integers(len(self.samples), size=count)
         begins = [int(rng.integers(0, max(0, self.samples[p].item.frames - frames) + 1)) for p in picks]
@@ -113,7 +113,7 @@ class ReactionData:
                 partner[row] = sample.partner[np.maximum(at, 0)]
                 seen[row] = at >= 0
             if sample.scene is not None and aimed[row]:
-                goals[row] = (*sample.joints[-1, 0], 1.0)
+                goals[row] = (*(sample.item.goal or sample.joints[-1, 0]), 1.0)
         return Batch(
             joints=torch.from_numpy(joints), six=torch.from_numpy(six), partner=torch.from_numpy(partner),
             seen=torch.from_numpy(seen), goals=torch.from_numpy(goals), scenes=[s.scene for s in samples],
