@@ -101,15 +101,28 @@ class Motion:
         if abs(fps - self.fps) < 1e-6 or self.num_frames == 1:
             return replace(self, fps=float(fps)) if self.num_frames == 1 else self
         count = max(1, int(np.floor((self.num_frames - 1) / self.fps * fps + 1e-6)) + 1)
-        at = np.minimum(np.arange(count) / fps * self.fps, self.num_frames - 1)
-        low = np.minimum(np.floor(at).astype(int), self.num_frames - 2)
+        return self.sampled(np.arange(count) / fps * self.fps, fps)
+
+    def sampled(self, frames: NDArray[np.floating], fps: float | None = None) -> Motion:
+        """The movement at fractional ``frames`` [n] of this motion, at ``fps`` frames a second (by default its own).
+
+        Linear on the root, spherical on rotations; before the first frame and after the last it stands still.
+        """
+        at = np.clip(np.asarray(frames, dtype=np.float64), 0, self.num_frames - 1)
+        low = np.clip(np.floor(at).astype(int), 0, max(self.num_frames - 2, 0))
+        high = np.minimum(low + 1, self.num_frames - 1)
         weight = (at - low).astype(np.float32)
         translation = self.translation[low] + weight[:, None] * (
-            self.translation[low + 1] - self.translation[low]
+            self.translation[high] - self.translation[low]
         )
-        turned = rot.slerp(self.rotations[low], self.rotations[low + 1], weight[:, None, None])
+        turned = rot.slerp(self.rotations[low], self.rotations[high], weight[:, None, None])
         return Motion.from_rotations(
-            translation, turned, fps, self.skeleton, betas=self.betas, person_id=self.person_id
+            translation,
+            turned,
+            self.fps if fps is None else fps,
+            self.skeleton,
+            betas=self.betas,
+            person_id=self.person_id,
         )
 
     def mirrored(self) -> Motion:

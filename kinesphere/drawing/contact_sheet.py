@@ -19,6 +19,7 @@ from kinesphere.motion import Motion
 from kinesphere.skeleton import FloatArray
 
 PANEL: Final = (200, 300)
+PANEL_TOGETHER: Final = (340, 300)
 MAP: Final = 300
 HEADER: Final = 46
 _FOV: Final = 0.3
@@ -39,14 +40,15 @@ def contact_sheet(
     and the trail stay in the world. An arrow on the floor shows where the body faces. Left limbs are blue, right ones
     orange. The map at the right is seen from above, first facing up, with the poses' numbers and a scale bar.
 
-    labels: one line of text a motion. together: draw all motions as people of one scene, in one row.
+    labels: one line of text a motion. together: draw all motions as people of one scene, in one row, seen from the side
+    so that those who face each other do not hide each other.
     Returns ``path``. Raises InputError on no motion, on another skeleton, or on a count of poses out of range.
     """
     if not 2 <= poses <= 16:
         raise InputError("poses", f"{poses} is outside 2 to 16")
     listed = as_list(motions)
     rows = [listed] if together else [[motion] for motion in listed]
-    width = PANEL[0] * poses + MAP
+    width = _panel(rows[0])[0] * poses + MAP
     head = HEADER if title or labels else 0
     row_height = PANEL[1] + 26
     sheet = Image.new("RGB", (width, head + row_height * len(rows)), SKY)
@@ -92,13 +94,15 @@ def _row(people: Sequence[Motion], poses: int) -> Image.Image:
         np.clip(np.round(times * motion.fps).astype(int), 0, motion.num_frames - 1) for motion in people
     ]
     heading = float(yaw(people[0].positions[:1])[0])
-    target_height, distance = _fit(points, together=len(people) > 1)
-    picture = Image.new("RGB", (PANEL[0] * poses + MAP, PANEL[1]), SKY)
+    panel = _panel(people)
+    target_height, distance = _fit(points, panel, together=len(people) > 1)
+    azimuth = _across(points, heading + 0.6) if len(people) > 1 else heading + 0.6
+    picture = Image.new("RGB", (panel[0] * poses + MAP, panel[1]), SKY)
     for number in range(poses):
         now = [body[at[number]] for body, at in zip(points, frames, strict=True)]
         centre = np.mean([pose[0] for pose in now], axis=0)
         target = np.array([centre[0], target_height, centre[2]])
-        camera = Camera(target, distance, heading + 0.6, 0.22, PANEL, _FOV)
+        camera = Camera(target, distance, azimuth, 0.22, panel, _FOV)
         painter = Painter(camera)
         painter.ground(centre, radius=3.0)
         for pose in now:
@@ -108,17 +112,32 @@ def _row(people: Sequence[Motion], poses: int) -> Image.Image:
         for pose in now:
             painter.arrow(pose[0], facing(pose[:22]))
         painter.figures(now, palettes)
-        painter.text((10, PANEL[1] - 24), f"{number + 1}", 15)
-        painter.text((PANEL[0] - 10, PANEL[1] - 24), f"{times[number]:.2f} s", 15, anchor="ra")
-        picture.paste(painter.image(), (number * PANEL[0], 0))
+        painter.text((10, panel[1] - 24), f"{number + 1}", 15)
+        painter.text((panel[0] - 10, panel[1] - 24), f"{times[number]:.2f} s", 15, anchor="ra")
+        picture.paste(painter.image(), (number * panel[0], 0))
         ImageDraw.Draw(picture).line(
-            (number * PANEL[0], 0, number * PANEL[0], PANEL[1]), fill=(255, 255, 255), width=2
+            (number * panel[0], 0, number * panel[0], panel[1]), fill=(255, 255, 255), width=2
         )
-    picture.paste(_map(points, frames, palettes, heading), (PANEL[0] * poses, 0))
+    picture.paste(_map(points, frames, palettes, heading), (panel[0] * poses, 0))
     return picture
 
 
-def _fit(points: Sequence[FloatArray], *, together: bool) -> tuple[float, float]:
+def _panel(people: Sequence[Motion]) -> tuple[int, int]:
+    """Pixels of one pose's picture: wider where several people share it."""
+    return PANEL_TOGETHER if len(people) > 1 else PANEL
+
+
+def _across(points: Sequence[FloatArray], usual: float) -> float:
+    """The azimuth that sees the first two people side by side, over time; of the two, the one nearer to ``usual``."""
+    frames = min(len(body) for body in points)
+    between = np.abs(points[1][:frames, 0] - points[0][:frames, 0])[:, [0, 2]]
+    signs = np.sign(np.prod((points[1][:frames, 0] - points[0][:frames, 0])[:, [0, 2]], axis=1).sum() + 1e-9)
+    x, z = between.mean(axis=0) * np.array([1.0, signs])
+    side = float(np.arctan2(z, -x)) if abs(x) + abs(z) > 1e-3 else usual
+    return side if np.cos(side - usual) >= 0 else side + np.pi
+
+
+def _fit(points: Sequence[FloatArray], panel: tuple[int, int], *, together: bool) -> tuple[float, float]:
     """Height to look at and distance so that every pose fits into a panel."""
     everyone = np.concatenate([body.reshape(-1, 3) for body in points])
     top = max(float(everyone[:, 1].max()) + 0.12, 0.6)
@@ -131,7 +150,7 @@ def _fit(points: Sequence[FloatArray], *, together: bool) -> tuple[float, float]
         away = np.concatenate([(body - body[:, :1]).reshape(-1, 3) for body in points])
     half_width = float(np.quantile(np.hypot(away[:, 0], away[:, 2]), 0.97)) + 0.12
     half_height = (top - bottom) / 2 + 0.16
-    aspect = PANEL[0] / PANEL[1]
+    aspect = panel[0] / panel[1]
     half = max(half_height, half_width / aspect)
     return (top + bottom) / 2, half / float(np.tan(_FOV / 2)) + half_width * 0.4
 

@@ -64,6 +64,12 @@ class DistanceField:
         """[nx,ny,nz] which cells are filled."""
         return self.values < 0
 
+    def mirrored(self) -> DistanceField:
+        """The field seen in a mirror that lies in the YZ plane."""
+        end = self.origin[0] + self.cell * len(self.values)
+        origin = np.array([-end, self.origin[1], self.origin[2]], dtype=np.float32)
+        return DistanceField(np.ascontiguousarray(self.values[::-1]), self.cell, origin)
+
     def distance(self, points: Floats) -> FloatArray:
         """Metres from world points [...,3] to filled space -> [...]; negative inside.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -49,6 +49,11 @@ class Box:
         result: FloatArray = (outside + np.minimum(beyond.max(axis=-1), 0)).astype(np.float32)
         return result
 
+    def mirrored(self) -> Box:
+        """The box seen in a mirror that lies in the YZ plane."""
+        x, y, z = self.centre
+        return replace(self, centre=(-x, y, z), yaw=-self.yaw)
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -71,3 +76,8 @@ class Scene:
         for solid in (*self.boxes, *((self.field,) if self.field is not None else ())):
             nearest = np.minimum(nearest, solid.distance(points))
         return nearest
+
+    def mirrored(self) -> Scene:
+        """The scene seen in a mirror that lies in the YZ plane, as ``Motion.mirrored`` mirrors a body."""
+        field = None if self.field is None else self.field.mirrored()
+        return Scene(self.id, tuple(box.mirrored() for box in self.boxes), field)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kinesphere.representations import hml263
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
-from services.decoder.legs import LEGS, TOES, move_foot
+from kinesphere.legs import LEGS, TOES, move_foot
 
 Floats = NDArray[np.floating]
 

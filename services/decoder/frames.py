@@ -16,7 +16,7 @@ from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.representations import hml263
 from kinesphere.skeleton import SMPL22, FloatArray
 from services.decoder.foot_lock import FootLock
-from services.decoder.legs import put_toes
+from kinesphere.legs import put_toes
 
 _SAME_RATE: Final = 1e-6
 

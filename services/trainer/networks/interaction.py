@@ -172,7 +172,8 @@ class Mixer:
 def clamped(delta: Tensor, h: Tensor, limit: float) -> Tensor:
     """``delta`` [B,F], shortened to ``limit`` times the length of ``h`` [B,F] where it is longer."""
     most = limit * h.norm(dim=1, keepdim=True)
-    return delta * (most / delta.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1.0)
+    shortened: Tensor = delta * (most / delta.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1.0)
+    return shortened
 
 
 def partner_module(config: InteractionConfig, features: int, places: int) -> MetaInteraction:
@@ -183,3 +184,11 @@ def partner_module(config: InteractionConfig, features: int, places: int) -> Met
 def scene_module(config: InteractionConfig, features: int, places: int) -> MetaInteraction:
     """An HSI module; it observes ``occupancy`` [B,24,12,24] and ``goal`` [B,4]."""
     return MetaInteraction(config, SceneEncoder(config), features, places)
+
+
+class AdaptedPrior(nn.Module):
+    """A prior and one module that tells it of its domain; which of them learns is the stage's to say."""
+
+    def __init__(self, prior: nn.Module, module: MetaInteraction) -> None:
+        super().__init__()
+        self.prior, self.module = prior, module

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import DDIMScheduler
@@ -68,24 +68,28 @@ class Prior(nn.Module):
         self.norm = nn.LayerNorm(w)
         self.outputs = nn.Linear(w, LATENT)
 
+    @property
+    def _layers(self) -> list[_Block]:
+        return cast(list[_Block], list(self.blocks))
+
     def condition(self, history: Tensor, text: Tensor) -> list[Tensor]:
         """What every block is told of raw history [B,2,276] and text [B,384] (zeros: no intent)."""
         # Text vectors have unit length; their entries are brought to unit deviation.
         told = self.history(self.normalizer(history).flatten(1)) + self.text(text * TEXT**0.5)
         known = told + self.known(told)
-        return [block.known(known) for block in self.blocks]
+        return [block.known(known) for block in self._layers]
 
     def timing(self, time: Tensor) -> list[Tensor]:
         """What every block is told of the diffusion time [B] (of ``train_steps``)."""
         when = self.time(sinusoid(time, self.config.width))
-        return [block.time(when) for block in self.blocks]
+        return [block.time(when) for block in self._layers]
 
     def forward(
         self, noisy: Tensor, timing: list[Tensor], condition: list[Tensor], modulate: Modulate | None = None
     ) -> Tensor:
         """noisy [B,1,64] -> [B,1,64]. modulate: see ``interaction.Mixer``."""
         h = self.latent(noisy[:, 0])
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self._layers):
             if modulate is not None:
                 h = h + modulate(i, h)
             h = block(h, condition[i], timing[i])

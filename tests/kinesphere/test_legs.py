@@ -7,7 +7,7 @@ import numpy as np
 from kinesphere import ik
 from kinesphere.motion import forward_kinematics
 from kinesphere.skeleton import JOINT_INDEX, PARENTS, SMPL22
-from services.decoder.legs import LEGS, TOES, move_foot, put_toes
+from kinesphere.legs import LEGS, TOES, move_foot, put_toes
 from tests.services.decoder.walking import walking
 
 KNEES = [JOINT_INDEX["left_knee"], JOINT_INDEX["right_knee"]]
