@@ -108,11 +108,16 @@ def segment_history(rows: Floats, frame: Frame | None = None) -> tuple[FloatArra
 
 def emit(future: Floats, frame: Frame) -> FloatArray:
     """World pose rows [n,276] of a graph's ``future`` [n,276] in ``frame``, as they leave."""
+    return primitive276.to_world(sound(future), frame)
+
+
+def sound(future: Floats) -> FloatArray:
+    """A graph's ``future`` [n,276] as pose rows in its own frame; rows of several frames may be given together."""
     translation, rotations, _ = primitive276.decode(future)
     rows = np.array(future, dtype=np.float32)
     rows[:, LAYOUT["rotations"]] = rot.to_6d(rotations).reshape(len(rows), -1)
     rows[:, LAYOUT["joints"]] = forward_kinematics(translation, rotations).reshape(len(rows), -1)
-    return primitive276.to_world(rows, frame)
+    return rows
 
 
 def poses(rows: Floats) -> Motion:

@@ -144,9 +144,7 @@ class Calls(grpc.aio.ServerInterceptor):
                         async with asyncio.timeout(self._slow_reader):
                             await context.write(message)
                     except TimeoutError as error:
-                        raise SlowReaderError(
-                            f"nothing was read for {self._slow_reader:g} s"
-                        ) from error
+                        raise SlowReaderError(f"nothing was read for {self._slow_reader:g} s") from error
                     if first:
                         first_seconds.observe(time.perf_counter() - started)
                         first = False

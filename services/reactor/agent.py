@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
+from kinesphere.reaction import rollout
 from kinesphere.reaction.features import occupancy_around, partner_window
+from kinesphere.reaction.rollout import LATENT
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import FUTURE, HISTORY, Frame
 from kinesphere.scenes import Scene
@@ -21,9 +22,7 @@ from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from services.common.runtime import Array
 from services.reactor import poses
 from services.reactor.poses import MODEL_FPS
-from services.reactor.state import LATENT, AgentState
-
-_JOINTS: Final = primitive276.LAYOUT["joints"]
+from services.reactor.state import AgentState
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +71,7 @@ class Agent:
     following: Segment | None = None
 
     def __post_init__(self) -> None:
-        self.rows = poses.rows_of(self.poses)
+        self.rows = rollout.rows_of(*poses.split(self.poses))
 
     @property
     def left(self) -> int:
@@ -111,9 +110,9 @@ class Agent:
         if self.segment is not None:
             number = self.segment.number + 1
             if self.left:
-                rows = primitive276.to_world(self.segment.future[-HISTORY:], self.segment.frame)
-        frame = primitive276.frame_of(rows[0, _JOINTS].reshape(NUM_JOINTS, 3))
-        return Draft(number, frame, primitive276.to_canonical(rows, frame), occupancy_around(scene, frame))
+                rows = rollout.emit(self.segment.future[-HISTORY:], self.segment.frame)
+        start, frame = rollout.segment_history(rows)
+        return Draft(number, frame, start, occupancy_around(scene, frame))
 
     def segment_inputs(
         self, draft: Draft, seen: Sequence[FloatArray], conditions: Conditions
@@ -149,8 +148,8 @@ class Agent:
         assert segment is not None
         inputs = _observed(segment.frame, seen, conditions, segment.occupancy)
         count = len(inputs["partner"])
-        rows = primitive276.to_canonical(self.rows, segment.frame)
-        inputs["history"] = np.repeat(rows[None], count, axis=0)
+        history, _ = rollout.segment_history(self.rows, segment.frame)
+        inputs["history"] = np.repeat(history[None], count, axis=0)
         inputs["start"] = np.repeat(segment.start[None], count, axis=0)
         inputs["latent"] = np.repeat(segment.latent[None], count, axis=0)
         inputs["frame"] = np.full(count, segment.place, np.int64)
@@ -161,36 +160,58 @@ class Agent:
         assert self.segment is not None
         self.segment.future = np.tensordot(weights, future, 1)
 
-    def advance(self, steps: int) -> int:
-        """Let ``steps`` frames leave the running segment (or die down without one); how many of them were held."""
-        held = 0
-        for _ in range(steps):
-            held += not self._step() if self.turn_over() else self._hold()
-        return held
+    def take(self, steps: int) -> list[tuple[FloatArray, Frame]]:
+        """The next ``steps`` rows [276], as the networks made them, each with its frame; fewer when there is no segment
+        to take them from, or it holds nonsense."""
+        rows: list[tuple[FloatArray, Frame]] = []
+        while len(rows) < steps and self.turn_over():
+            segment = self.segment
+            assert segment is not None
+            row = segment.future[segment.place]
+            segment.place += 1
+            if not np.isfinite(row).all():
+                break
+            rows.append((row, segment.frame))
+        return rows
 
-    def _step(self) -> bool:
-        segment = self.segment
-        assert segment is not None
-        row = segment.future[segment.place]
-        segment.place += 1
-        if not np.isfinite(row).all():
-            self._hold()
-            return False
-        world = primitive276.to_world(row[None], segment.frame)
-        translation, rotations, _ = primitive276.decode(world)
-        pose, cut = poses.limited(self.poses[1], poses.join(translation, rotations)[0])
-        self._add(pose)
-        self.rows = poses.rows_of(self.poses) if cut else np.concatenate([self.rows[1:], world])
+    def follow(self, row: FloatArray, pose: FloatArray) -> bool:
+        """The frame of a world pose row [276] and its pose [91] leaves; False: only as far as a body can go."""
+        near, cut = poses.limited(self.poses[1], pose)
+        self._add(near)
+        if cut:
+            self.rows = rollout.rows_of(*poses.split(self.poses))
+        else:
+            self.rows = np.stack([self.rows[1], row])
         return not cut
 
-    def _hold(self) -> int:
+    def hold(self) -> None:
+        """A frame leaves that no network made: the movement dies down."""
         self._add(poses.died_down(self.poses))
-        self.rows = poses.rows_of(self.poses)
-        return 1
+        self.rows = rollout.rows_of(*poses.split(self.poses))
 
     def _add(self, pose: FloatArray) -> None:
         self.poses = np.stack([self.poses[1], pose])
         self.frames += 1
+
+
+def advance(agents: Sequence[Agent], steps: Sequence[int]) -> list[int]:
+    """Let ``steps`` frames leave each agent, the arithmetic for all at once; how many were held or cut short."""
+    taken = [agent.take(count) for agent, count in zip(agents, steps, strict=True)]
+    together = [row for rows in taken for row, _ in rows]
+    worlds: list[FloatArray] = []
+    if together:
+        own = iter(rollout.sound(np.stack(together)))
+        worlds = [primitive276.to_world(next(own)[None], frame)[0] for rows in taken for _, frame in rows]
+        translation, rotations, _ = primitive276.decode(np.stack(worlds))
+        found = zip(worlds, poses.join(translation, rotations), strict=True)
+    held = []
+    for agent, rows, count in zip(agents, taken, steps, strict=True):
+        odd = sum(not agent.follow(*next(found)) for _ in rows)
+        for _ in range(count - len(rows)):
+            agent.hold()
+            odd += 1
+        held.append(odd)
+    return held
 
 
 def steps_for(sequence: int, fps: float, frames: int) -> tuple[int, float]:

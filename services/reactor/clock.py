@@ -2,8 +2,8 @@
 
 Frames that left on a fixed beat would wait for up to a period after the partner's frame that they answer. Where the
 partner's frames come at the session's rate the beat follows them, slowly, as a phase-locked loop does: a frame of the
-partner that comes near the beat lets the agent's leave at once, and one that is late is waited for, a little. Where they
-come at another rate, or not at all, the beat is even.
+partner that comes near the beat lets the agent's leave at once, and one that is late is waited for, a little. Where
+they come at another rate, or not at all, the beat is even.
 """
 
 from __future__ import annotations

@@ -41,29 +41,34 @@ class Keeper:
     def available(self) -> bool:
         return self._lost_at is None
 
-    async def commit(self, lives: list[Live], ticks: list[Commit]) -> None:
-        """Store the ticks; sessions that are no longer ours end. Never raises for the store's sake."""
+    async def commit(self, lives: list[Live], ticks: list[Commit]) -> list[bool]:
+        """Store the ticks; which of the frames may leave. Sessions that are no longer ours end.
+
+        Never raises for the store's sake: without it frames leave all the same.
+        """
+        leave = [not live.ended for live in lives]
         kept = [
             (live, tick) for live, tick in zip(lives, ticks, strict=True) if live.stored and not live.ended
         ]
         if not kept:
-            return
+            return leave
         try:
             answers = await self._store.commit([tick for _, tick in kept])
         except StoreError as error:
             self._lose(str(error) or type(error).__name__)
             for live, _ in kept:
                 self._set_apart(live)
-            return
+            return leave
+        refused: set[str] = set()
         for (live, _), answer in zip(kept, answers, strict=True):
-            if answer == TAKEN:
-                live.end(ConflictError("another call has taken the session over"))
-            elif answer == CLOSED:
-                live.end()
+            if answer in (TAKEN, CLOSED):
+                live.end(_taken_over() if answer == TAKEN else None)
+                refused.add(live.id)
             elif answer in (UNKNOWN, APART):
                 self._set_apart(live)
             elif answer != live.version:
                 self._changed(live)
+        return [may and live.id not in refused for may, live in zip(leave, lives, strict=True)]
 
     async def run(self) -> None:
         """Put sessions back once the store answers."""
@@ -95,11 +100,8 @@ class Keeper:
             answer = await self._store.restore(
                 last, live.settings_bytes, live.text, live.version, live.created
             )
-            if answer == TAKEN:
-                live.end(ConflictError("another call has taken the session over"))
-                return
-            if answer == CLOSED:
-                live.end()
+            if answer in (TAKEN, CLOSED):
+                live.end(_taken_over() if answer == TAKEN else None)
                 return
             await self._store.append(live.id, [(frame.sequence, frame.stored) for frame in live.ring])
             if live.last is last:  # none has left meanwhile
@@ -124,3 +126,7 @@ class Keeper:
         for live in self._apart.values():
             live.end(UpstreamError(f"the session store has not answered for {self._memory_only:g} s"))
         self._apart.clear()
+
+
+def _taken_over() -> ConflictError:
+    return ConflictError("another call has taken the session over")

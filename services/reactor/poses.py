@@ -12,10 +12,10 @@ import numpy as np
 
 from kinesphere import rotations as rot
 from kinesphere.motion import Motion, forward_kinematics
-from kinesphere.representations import primitive276
+from kinesphere.reaction.rollout import FPS
 from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, SMPL22, FloatArray
 
-MODEL_FPS: Final = 20.0
+MODEL_FPS: Final = FPS
 SIZE: Final = 3 + 4 * NUM_JOINTS
 _MAX_STEP: Final = 10.0 / MODEL_FPS  # metres a frame of the root: people sprint at 10 m/s
 _MAX_TURN: Final = 25.0 / MODEL_FPS  # radians a frame of a joint: a fast punch turns the elbow by 20 a second
@@ -52,14 +52,6 @@ def last_poses(motion: Motion) -> FloatArray:
     poses[:, 1] *= _leg(SMPL22.offsets) / max(_leg(motion.skeleton.offsets), 0.1)
     last: FloatArray = poses[[-2, -1]] if len(poses) > 1 else poses[[-1, -1]]
     return last
-
-
-def rows_of(poses: FloatArray) -> FloatArray:
-    """Two poses [2,91] as world primitive276 features [2,276], which say where the next frame is: on, at this speed."""
-    translation, rotations = split(np.concatenate([poses, died_down(poses, 1.0)[None]]))
-    joints = forward_kinematics(translation, rotations)
-    features, frame = primitive276.encode(translation, rotations, joints)
-    return primitive276.to_world(features, frame)
 
 
 def died_down(poses: FloatArray, kept: float = _DYING) -> FloatArray:

@@ -108,6 +108,13 @@ class Replica:
         live.arrived(frame, monotonic())
         self._ticker.wake()
 
+    async def rest(self, live: Live) -> None:
+        """Make no more frames of the session; those under way have left when this returns."""
+        live.end()
+        if self._ticker.lives.get(live.id) is live:
+            del self._ticker.lives[live.id]
+        await self._ticker.settled()
+
     async def _open(self, id: str, *, take_over: bool) -> Live:
         stored, _, _ = await self._store.read(id)
         fps = pb.Session.FromString(stored.settings).fps
@@ -132,9 +139,7 @@ class Replica:
         return live
 
     async def _close(self, live: Live) -> None:
-        live.end()
-        if self._ticker.lives.get(live.id) is live:
-            del self._ticker.lives[live.id]
+        await self.rest(live)
         with contextlib.suppress(UpstreamError):  # the lease runs out by itself
             await self._store.release(live.id, live.fence)
 

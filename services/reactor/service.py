@@ -21,7 +21,7 @@ from services.reactor.replica import Replica
 from services.reactor.sessions import DEFAULT_PAGE, Sessions, id_of
 from services.reactor.settings import ReactorSettings
 from services.reactor.store import Store
-from services.reactor.streams import Frames, Sender, reactions
+from services.reactor.streams import Frames, Sender
 
 if TYPE_CHECKING:
     import grpc
@@ -68,14 +68,13 @@ class ReactorServicer(reactor_pb2_grpc.ReactorServiceServicer):
                 async for frame in self._frames.kept(id, live.fps, first, now):
                     sender.count()
                     yield pb.ReactResponse(frame=frame)
-                async for one in reactions(live, now, reading):
-                    if isinstance(one, pb.ReactionFrame):
-                        sender.count()
-                        yield pb.ReactResponse(frame=one)
-                    else:
-                        yield pb.ReactResponse(event=one)
+                async for response in sender.reactions(live, now, reading):
+                    yield response
                 if reading.done():
                     reading.result()  # raises what was wrong with the client's message
+                await self._replica.rest(live)
+                async for response in sender.reactions(live, first + sender.sent, reading):
+                    yield response
             finally:
                 reading.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinesphere.reaction.features import PARTNER_FRAMES
+from kinesphere.reaction.rollout import LATENT
 from kinesphere.representations.primitive276 import FUTURE, HISTORY, LAYOUT
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 
-LATENT: Final = 64
 _VERSION: Final = 1
 _F4: Final = "<f4"
 _AGENT: Final = np.dtype(

@@ -95,6 +95,29 @@ class Sender:
             self._first = time.perf_counter() - self._began
         self.sent += 1
 
+    async def reactions(
+        self, live: Live, start: int, until: asyncio.Future[None]
+    ) -> AsyncIterator[pb.ReactResponse]:
+        """Frames from ``start`` on and events, as they happen, until the session ends here or ``until`` is done
+        (``live.tell`` makes it look). Raises what ended the session, and OutOfRangeError for a reader too slow."""
+        while True:
+            events, live.outbox = live.outbox, []
+            for event in events:
+                yield pb.ReactResponse(event=event)
+            frames = live.after(start)
+            if frames is None:
+                raise _gone(start)
+            for frame in frames:
+                self.count()
+                yield pb.ReactResponse(frame=frame.message)
+                start += 1
+            if live.error is not None:
+                raise live.error
+            if live.ended or until.done():
+                return
+            if not frames and not events:
+                await live.news()
+
     def status(self) -> status_pb2.StreamStatus:
         return status_pb2.StreamStatus(
             finish_reason=status_pb2.FINISH_REASON_COMPLETE,
@@ -103,29 +126,6 @@ class Sender:
             first_frame_seconds=self._first or 0.0,
             total_seconds=time.perf_counter() - self._began,
         )
-
-
-async def reactions(
-    live: Live, start: int, until: asyncio.Future[None]
-) -> AsyncIterator[pb.ReactionFrame | pb.ReactionEvent]:
-    """Frames from ``start`` on and events, as they happen; returns when the session is closed, or ``until`` is done
-    (``live.tell`` makes it look). Raises what ended the session here, and OutOfRangeError for a reader too slow."""
-    while True:
-        events, live.outbox = live.outbox, []
-        for event in events:
-            yield event
-        frames = live.after(start)
-        if frames is None:
-            raise _gone(start)
-        for frame in frames:
-            yield frame.message
-            start += 1
-        if live.error is not None:
-            raise live.error
-        if live.ended or until.done():
-            return
-        if not frames and not events:
-            await live.news()
 
 
 def interpolation_seconds(fps: float) -> float:

@@ -11,11 +11,12 @@ import numpy as np
 import structlog
 
 from kinesphere.motion import forward_kinematics
-from kinesphere.skeleton import FloatArray
+from kinesphere.representations.primitive276 import LAYOUT
+from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from kinesphere.v1 import reactor_pb2 as pb
 from services.common.errors import ServiceError
 from services.reactor import poses
-from services.reactor.agent import steps_for
+from services.reactor.agent import advance, steps_for
 from services.reactor.capacity import Capacity
 from services.reactor.drafting import Drafter
 from services.reactor.keeper import Keeper
@@ -26,6 +27,7 @@ from services.reactor.networks import Networks
 log = structlog.get_logger(__name__)
 _TOGETHER: Final = 0.001  # seconds: those that are due so soon are taken along
 _IDLE: Final = 1.0
+_JOINTS: Final = LAYOUT["joints"]
 
 
 class Ticker:
@@ -41,10 +43,16 @@ class Ticker:
         self._capacity = capacity
         self._meters = meters
         self._woken = asyncio.Event()
+        self._ticking = asyncio.Lock()
 
     def wake(self) -> None:
         """Look at the clocks again: a frame has come, or a session."""
         self._woken.set()
+
+    async def settled(self) -> None:
+        """Return when no tick is under way."""
+        async with self._ticking:
+            pass
 
     async def run(self) -> None:
         while True:
@@ -56,7 +64,8 @@ class Ticker:
             )
             if due:
                 try:
-                    await self._tick(due)
+                    async with self._ticking:
+                        await self._tick(due)
                 except Exception as error:  # a fault of ours in one tick must not stop all sessions for good
                     log.error("tick failed", sessions=len(due), exc_info=error)
                     for live in due:
@@ -77,17 +86,17 @@ class Ticker:
         )
         modelled = await self._refine(due, steps, now)
         began = monotonic()
-        for live, count in zip(due, steps, strict=True):
-            if held := live.agent.advance(count):
+        for live, held in zip(due, advance([live.agent for live in due], steps), strict=True):
+            if held:
                 live.events.note(pb.REACTION_EVENT_KIND_FRAMES_HELD, count=held)
         self._drafter.look(due)
         frames = _frames(due, np.array(places, np.float32), now)
         commits = [live.commit(frame.stored) for live, frame in zip(due, frames, strict=True)]
         committing = monotonic()
-        await self._keeper.commit(due, commits)
+        leaving = await self._keeper.commit(due, commits)
         left = monotonic()
-        for live, frame, commit in zip(due, frames, commits, strict=True):
-            if not live.ended:
+        for live, frame, commit, leaves in zip(due, frames, commits, leaving, strict=True):
+            if leaves:
                 live.publish(frame, commit, left)
             self._meters.late.observe(max(0.0, left - live.clock.beat))
             live.clock.left(left)
@@ -123,10 +132,12 @@ class Ticker:
 
 def _frames(due: list[Live], places: FloatArray, now: float) -> list[Published]:
     """The clients' frames: where each lies between the model's last two."""
-    first = np.stack([live.agent.poses[0] for live in due])
-    second = np.stack([live.agent.poses[1] for live in due])
-    made = poses.between(first, second, places)
-    joints = forward_kinematics(*poses.split(made))
+    made = np.stack([live.agent.poses[1] for live in due])
+    joints = np.stack([live.agent.rows[1, _JOINTS].reshape(NUM_JOINTS, 3) for live in due])
+    if len(between := np.flatnonzero(places < 1.0 - 1e-6)):
+        first = np.stack([due[place].agent.poses[0] for place in between])
+        made[between] = poses.between(first, made[between], places[between])
+        joints[between] = forward_kinematics(*poses.split(made[between]))
     frames = []
     for live, pose, place in zip(due, made, joints, strict=True):
         seen = live.view.newest

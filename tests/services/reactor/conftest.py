@@ -187,7 +187,8 @@ class Reaction:
 
     def kinds(self) -> set[str]:
         return {
-            pb.ReactionEventKind.Name(event.kind).removeprefix("REACTION_EVENT_KIND_") for event in self.events
+            pb.ReactionEventKind.Name(event.kind).removeprefix("REACTION_EVENT_KIND_")
+            for event in self.events
         }
 
     @property
@@ -217,8 +218,8 @@ async def session(stub: Any, **options: Any) -> str:
 
 def walker(seconds: float) -> np.ndarray:
     """[22,3] of somebody who stands two metres ahead and sways."""
-    from services.reactor.poses import split, standing
     from kinesphere.motion import forward_kinematics
+    from services.reactor.poses import split, standing
 
     joints = forward_kinematics(*split(standing()[None]))[0].copy()
     joints += np.array([0.2 * np.sin(2 * seconds), 0.0, 2.0], np.float32)

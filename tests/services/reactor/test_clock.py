@@ -8,7 +8,9 @@ import pytest
 from services.reactor.clock import OutputClock
 
 
-def run(fps: float, arrivals: np.ndarray, seconds: float, cost: float = 0.002) -> tuple[np.ndarray, np.ndarray]:
+def run(
+    fps: float, arrivals: np.ndarray, seconds: float, cost: float = 0.002
+) -> tuple[np.ndarray, np.ndarray]:
     """When frames leave, and for each arrival how long until the next frame left."""
     clock, now, left = OutputClock(fps, 0.0), 0.0, []
     waiting = list(arrivals)

@@ -155,10 +155,10 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_waits(replica: Re
         await deaf.write(pb.ReactRequest(start=pb.ReactStart(name=names[0])))
         other = await Reaction(stub, names[1]).begin()
         async with asyncio.timeout(30):
-            while (await stub.GetSession(pb.GetSessionRequest(name=names[0]))).session.running is False:
-                await asyncio.sleep(0.05)
-            while (await stub.GetSession(pb.GetSessionRequest(name=names[0]))).session.running:
-                await asyncio.sleep(0.2)
+            for runs in (True, False):
+                request = pb.GetSessionRequest(name=names[0])
+                while (await stub.GetSession(request)).session.running is not runs:
+                    await asyncio.sleep(0.1)
         deaf.cancel()
     await other.end()
     assert np.diff(other.times).max() < 0.5

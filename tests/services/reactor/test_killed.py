@@ -57,7 +57,6 @@ class Driven:
         async with asyncio.timeout(20):
             await self.task
 
-
     def check(self) -> None:
         """Every frame once, in order."""
         assert [frame.sequence for frame in self.frames] == list(range(len(self.frames)))
@@ -79,6 +78,7 @@ async def test_sessions_go_on_with_the_other_replica(replicas: Any) -> None:
         driven = [Driven(client, name) for name in names]
         await asyncio.sleep(3)
         first.process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(first.process.wait)  # on a busy machine it takes a while to die
         killed = asyncio.get_running_loop().time()
         await asyncio.sleep(3)
         await asyncio.gather(*(each.finished() for each in driven))
@@ -87,7 +87,7 @@ async def test_sessions_go_on_with_the_other_replica(replicas: Any) -> None:
         assert each.reconnects == 1
         assert "TAKEN_OVER" in each.kinds
         # The aim is 0.3 s (see benchmarks); machines that run tests may be busy.
-        assert each.gap(killed) < 1.5
+        assert each.gap(killed) < 1.0
         # The body goes on from where it was.
         root = np.array([frame.translation for frame in each.frames])
         assert np.linalg.norm(np.diff(root, axis=0), axis=1).max() < 0.2
@@ -180,7 +180,9 @@ async def test_the_store_is_killed_and_comes_back(replicas: Any, valkey: Valkey)
         assert "TAKEN_OVER" in each.kinds
 
 
-async def test_without_the_store_for_too_long_sessions_end(replicas: Any, valkey: Valkey, connect: Any) -> None:
+async def test_without_the_store_for_too_long_sessions_end(
+    replicas: Any, valkey: Valkey, connect: Any
+) -> None:
     (replica,) = await replicas(1, memory_only_seconds=1)
     stub = connect(replica)
     reaction = await Reaction(stub, await session(stub)).begin()

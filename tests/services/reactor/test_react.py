@@ -24,7 +24,8 @@ async def test_frames_leave_at_the_sessions_rate(replicas: Any, connect: Any, fp
         await reaction.see(walker(loop.time()))
     await reaction.end()
     import sys
+
     print(fps, len(reaction.frames), np.diff(reaction.times).max(), reaction.kinds(), file=sys.stderr)
-    ages = np.array([f.partner_age_seconds for f in reaction.frames if f.partner_index>=0])
-    print(np.percentile(ages,[50,99,100]))
+    ages = np.array([f.partner_age_seconds for f in reaction.frames if f.partner_index >= 0])
+    print(np.percentile(ages, [50, 99, 100]))
     assert reaction.sequences == list(range(len(reaction.frames)))

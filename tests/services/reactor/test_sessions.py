@@ -115,9 +115,7 @@ async def test_bad_settings_are_named(stub: Any, change: dict[str, Any], field: 
 
 async def test_a_bad_history_is_named(stub: Any) -> None:
     history = motion_pb2.Motion(fps=20, num_frames=1, positions=np.zeros(66))
-    error = await failure(
-        stub.CreateSession(pb.CreateSessionRequest(session=pb.Session(), history=history))
-    )
+    error = await failure(stub.CreateSession(pb.CreateSessionRequest(session=pb.Session(), history=history)))
     assert error.field.startswith("history")
 
 
@@ -250,7 +248,9 @@ async def test_ten_thousand_frames_are_replayed(replicas: Any, connect: Any, val
         frames = []
         for sequence in range(start, start + 500):
             pose[0] = sequence / 1000
-            frames.append(Commit(id, lease.fence, sequence, b"", published(sequence, 20, pose, joints, -1, 0).stored))
+            frames.append(
+                Commit(id, lease.fence, sequence, b"", published(sequence, 20, pose, joints, -1, 0).stored)
+            )
         await store.commit(frames)
     await store.close()
     listening = stub.Subscribe(pb.SubscribeRequest(name=name, from_sequence=0))

@@ -130,7 +130,9 @@ def test_a_clock_that_runs_wrong_is_distrusted_and_trusted_again() -> None:
         events += track.add(index, index / 60, at(index / 20), START + index / 20)
     assert [kind for kind, _ in events] == [KIND["CLOCK_DISTRUSTED"]]
     window = track.window(START + 59 / 20)
-    np.testing.assert_allclose(np.diff(window[:, 0, 0]), 0.05, atol=1e-4)  # by arrival, the walk is what it was
+    np.testing.assert_allclose(
+        np.diff(window[:, 0, 0]), 0.05, atol=1e-4
+    )  # by arrival, the walk is what it was
     for index in range(60, 160):
         later = (index - 60) / 20
         assert track.add(index, 1 + later, at(index / 20), START + index / 20) == []
