@@ -157,7 +157,7 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_waits(replica: Re
         async with asyncio.timeout(30):
             for runs in (True, False):
                 request = pb.GetSessionRequest(name=names[0])
-                while (await stub.GetSession(request)).session.running is not runs:
+                while (await stub.GetSession(request)).session.running is not runs:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         deaf.cancel()
     await other.end()
