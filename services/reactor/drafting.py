@@ -66,9 +66,13 @@ class Drafter:
             if not self._wanted:
                 self._asked.clear()
             try:
-                await self.make([live for live in batch if not live.ended])
+                if wanting := [live for live in batch if not live.ended]:
+                    await self.make(wanting)
             except ServiceError as error:
                 log.warning("segments failed", sessions=len(batch), reason=error.message)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except Exception as error:  # a fault of ours must not leave every session without segments
+                log.error("segments failed", sessions=len(batch), exc_info=error)
                 await asyncio.sleep(_PAUSE_SECONDS)
             finally:
                 for live in batch:
