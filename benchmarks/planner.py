@@ -29,7 +29,7 @@ from rich.table import Table  # noqa: E402
 from benchmarks.serving import machine  # noqa: E402
 from benchmarks.t2m import take_cores, write_tokens  # noqa: E402
 from kinesphere.cli.served import Served  # noqa: E402
-from kinesphere.cli.stack import HOST, Ports, Stack, default_models  # noqa: E402
+from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, Stack, default_models  # noqa: E402
 from kinesphere.datasets.clips import Clip, ClipDataset  # noqa: E402
 from kinesphere.evaluation.embedders import OnnxEvaluator  # noqa: E402
 from kinesphere.evaluation.run_probes import run_probes  # noqa: E402
@@ -174,7 +174,7 @@ def plans(
         chosen.engine,
     )
     ports = Ports.free()
-    with Stack(ports, chosen.models.resolve()) as stack:
+    with Stack(ports, chosen.models.resolve(), services=FOR_SENTENCES) as stack:
         stack.wait_ready()
 
         def system(thinking: bool | None) -> System:

@@ -31,7 +31,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.serving import machine  # noqa: E402
-from kinesphere.cli.stack import HOST, Ports, Stack, default_models  # noqa: E402
+from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, Stack, default_models  # noqa: E402
 from kinesphere.client import Client  # noqa: E402
 from services.planner.engines.base import LanguageModel  # noqa: E402
 from services.planner.loading import load_planner  # noqa: E402
@@ -133,7 +133,7 @@ def peak_mib(pid: int) -> float:
 def serve(models: Path, repeats: int) -> tuple[list[Run], dict[str, float]]:
     """Warm calls in every mode, taken in turns so that a busy minute falls on all of them."""
     ports = Ports.free()
-    with Stack(ports, models) as stack:
+    with Stack(ports, models, services=FOR_SENTENCES) as stack:
         stack.wait_ready()
         pids = {name: child.process.pid for name, child in stack.children.items()}
         own = [os.getpid(), *pids.values()]

@@ -12,7 +12,6 @@ from services.common.metrics import Metrics
 from services.common.onnx_runtime import OnnxRuntime
 from services.common.server import Service, run
 from services.reactor.meters import Meters
-from services.reactor.networks import REFINE, SEGMENT
 from services.reactor.replica import Replica
 from services.reactor.service import ReactorServicer
 from services.reactor.sessions import Sessions
@@ -22,7 +21,7 @@ from services.reactor.store import Store
 
 @asynccontextmanager
 async def build(settings: ReactorSettings, metrics: Metrics) -> AsyncIterator[Sequence[Service]]:
-    """The service with its models loaded and timed. Raises PreconditionError when a model is missing."""
+    """The service with its models loaded and timed; a model that is missing only fails the calls that need it."""
     async with AsyncExitStack() as stack:
         url = settings.redis_url
         if url is None:
@@ -36,7 +35,6 @@ async def build(settings: ReactorSettings, metrics: Metrics) -> AsyncIterator[Se
         )
         stack.push_async_callback(store.close)
         runtime = await stack.enter_async_context(OnnxRuntime.of(settings, metrics))
-        await runtime.load(SEGMENT, REFINE)
         sessions = Sessions(store, TextEncoder())
         replica = Replica(settings, runtime, store, sessions, Meters(metrics))
         await stack.enter_async_context(replica)

@@ -14,7 +14,7 @@ import structlog
 
 from kinesphere.text import FEATURE_WIDTH
 from kinesphere.v1 import reactor_pb2 as pb
-from services.common.errors import UpstreamError
+from services.common.errors import PreconditionError, UpstreamError
 from services.common.runtime import ModelRuntime
 from services.reactor.agent import Conditions
 from services.reactor.capacity import Capacity
@@ -54,13 +54,18 @@ class Replica:
         self._drafter = Drafter(self._networks, settings.lead_frames)
         self.keeper = Keeper(store, settings.memory_only_seconds, meters, self._reload)
         self._ticker = Ticker(self._networks, self._drafter, self.keeper, self._capacity, meters)
+        self._missing: PreconditionError | None = None
         self._opening: list[float] = []  # rates of sessions that are on their way in
         self._tasks: set[asyncio.Task[None]] = set()
         meters.watch(lambda: len(self._ticker.lives), self.load)
 
     async def __aenter__(self) -> Replica:
         rest = Conditions(np.zeros(FEATURE_WIDTH, np.float32), np.ones(2, np.float32))
-        await self._capacity.measure(self._networks, rest)
+        try:
+            await self._capacity.measure(self._networks, rest)
+        except PreconditionError as error:
+            log.warning("model missing", reason=error.message)
+            self._missing = error
         for task in (self._ticker.run(), self._drafter.run(), self.keeper.run()):
             self._spawn(task)
         log.info("measured", sessions_at_20_fps=self.room(20.0), sessions_at_30_fps=self.room(30.0))
@@ -95,7 +100,8 @@ class Replica:
     async def running_session(self, id: str, *, take_over: bool) -> AsyncIterator[Live]:
         """Run the session while the block lasts.
 
-        Raises NotFoundError, NoCapacityError, ConflictError (another call runs it), UpstreamError (no store).
+        Raises NotFoundError, NoCapacityError, ConflictError (another call runs it), UpstreamError (no store),
+        PreconditionError (no networks).
         """
         live = await self._open(id, take_over=take_over)
         try:
@@ -116,6 +122,8 @@ class Replica:
         await self._ticker.settled()
 
     async def _open(self, id: str, *, take_over: bool) -> Live:
+        if self._missing is not None:
+            raise self._missing
         stored, _, _ = await self._store.read(id)
         fps = pb.Session.FromString(stored.settings).fps
         self._admit(fps, id)
