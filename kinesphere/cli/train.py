@@ -23,9 +23,7 @@ STAGES = ("evaluator", "tokenizer", "vae", "decoder", "sft", "prior_vae", "prior
     help="A .yaml file, or the name of one that ships: tiny, small, base.",
 )
 @click.option("--data", type=click.Path(path_type=Path), help="Built data set [the recipe's].")
-@click.option(
-    "--models", type=click.Path(path_type=Path), help="Model repository to build on and export into [models]."
-)
+@click.option("--models", type=click.Path(path_type=Path), help="Model repository to build on and export into [models].")
 @click.option("--steps", type=click.IntRange(1), help="Stop after so many more updates; a later run goes on.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch.")
 @click.option("--no-export", is_flag=True, help="Train only.")

@@ -66,7 +66,7 @@ class Keeper:
                 refused.add(live.id)
             elif answer in (UNKNOWN, APART):
                 self._set_apart(live)
-            elif answer != live.version:
+            elif answer != live.settings.version:
                 self._changed(live)
         return [may and live.id not in refused for may, live in zip(leave, lives, strict=True)]
 
@@ -97,9 +97,7 @@ class Keeper:
         """Bring the store up to the session's newest frame."""
         while not live.ended and live.last is not None:
             last = live.last
-            answer = await self._store.restore(
-                last, live.settings_bytes, live.text, live.version, live.created
-            )
+            answer = await self._store.restore(last, live.settings)
             if answer in (TAKEN, CLOSED):
                 live.end(_taken_over() if answer == TAKEN else None)
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
@@ -41,7 +41,7 @@ class Live:
 
     def __init__(self, id: str, lease: Lease, settings: pb.Session, scene: Scene | None, kept: int) -> None:
         stored = lease.stored
-        self.id, self.fence, self.created = id, lease.fence, stored.created
+        self.id, self.fence = id, lease.fence
         self.events = Events()
         self.partners = Partners(self.events)
         self.sequence = stored.next
@@ -66,8 +66,7 @@ class Live:
 
     def change(self, stored: Stored, settings: pb.Session, scene: Scene | None) -> None:
         """Take over what the session's settings have become."""
-        self.settings, self.settings_bytes = settings, stored.settings
-        self.version, self.text = stored.version, stored.text
+        self.settings = replace(stored, state=b"")
         goal = settings.goal if settings.HasField("goal") else None
         self.conditions = Conditions(
             np.frombuffer(stored.text, np.float32),

@@ -114,6 +114,15 @@ class Replica:
         live.arrived(frame, monotonic())
         self._ticker.wake()
 
+    async def change(self, live: Live, asked: pb.SessionChange) -> None:
+        """A change that came with the session's own stream; without the store it is kept here."""
+        try:
+            await self._sessions.apply(live.id, asked)
+        except UpstreamError:
+            stored = await self._sessions.applied(live.settings, asked)
+            live.change(stored, *await self._sessions.opened(stored))
+            live.events.note(pb.REACTION_EVENT_KIND_CHANGED)
+
     async def rest(self, live: Live) -> None:
         """Make no more frames of the session; those under way have left when this returns."""
         live.end()

@@ -143,7 +143,7 @@ class ReactorServicer(reactor_pb2_grpc.ReactorServiceServicer):
             if part == "partner":
                 self._replica.arrived(live, request.partner)
             elif part == "change":
-                await self._sessions.apply(live.id, request.change)
+                await self._replica.change(live, request.change)
             else:
                 raise InputError("start", "is only sent once, as the first message")
 

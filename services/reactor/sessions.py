@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -112,19 +113,14 @@ class Sessions:
         return await self.get(id_of(asked.name))
 
     async def apply(self, id: str, asked: pb.SessionChange) -> None:
-        """A change that came in a React stream."""
-
-        def change(settings: pb.Session) -> None:
-            if asked.HasField("intent"):
-                settings.intent = asked.intent
-            for field in ("interaction", "scene", "goal"):
-                if asked.HasField(field):
-                    getattr(settings, field).CopyFrom(getattr(asked, field))
-            if asked.clear_goal:
-                settings.ClearField("goal")
-
+        """A change that came in a React stream. Raises UpstreamError without the store."""
         await asyncio.to_thread(scenes.from_proto, asked.scene, "change.scene")
-        await self._change(id, change)
+        await self._change(id, lambda settings: _apply(asked, settings))
+
+    async def applied(self, stored: Stored, asked: pb.SessionChange) -> Stored:
+        """``stored`` with a change that the store has not heard of."""
+        settings, text = await self._edited(stored, lambda settings: _apply(asked, settings))
+        return replace(stored, settings=settings, text=text)
 
     async def opened(self, stored: Stored) -> tuple[pb.Session, Scene | None]:
         """The settings of a session that is about to run, and its surroundings."""
@@ -135,20 +131,34 @@ class Sessions:
         """Read, change, write, again while somebody else does the same. Raises NotFoundError, ConflictError."""
         for _ in range(_TRIES):
             stored, _, _ = await self._store.read(id)
-            settings = pb.Session.FromString(stored.settings)
-            intent = settings.intent
-            change(settings)
-            _with_defaults(settings)
-            text = stored.text if settings.intent == intent else await self._embedded(settings.intent)
-            if await self._store.change(id, stored.version, settings.SerializeToString(), text) != TAKEN:
+            if await self._store.change(id, stored.version, *await self._edited(stored, change)) != TAKEN:
                 return
         raise ConflictError("others change this session all the time", retry_after=0.1)
+
+    async def _edited(self, stored: Stored, change: Change) -> tuple[bytes, bytes]:
+        """Settings and text after ``change``."""
+        settings = pb.Session.FromString(stored.settings)
+        intent = settings.intent
+        change(settings)
+        _with_defaults(settings)
+        text = stored.text if settings.intent == intent else await self._embedded(settings.intent)
+        return settings.SerializeToString(), text
 
     async def _embedded(self, intent: str) -> bytes:
         if not intent.strip():
             return np.zeros(FEATURE_WIDTH, np.float32).tobytes()
         vectors = await asyncio.to_thread(self._encoder.sentence, [intent])
         return bytes(vectors[0].tobytes())
+
+
+def _apply(asked: pb.SessionChange, settings: pb.Session) -> None:
+    if asked.HasField("intent"):
+        settings.intent = asked.intent
+    for field in ("interaction", "scene", "goal"):
+        if asked.HasField(field):
+            getattr(settings, field).CopyFrom(getattr(asked, field))
+    if asked.clear_goal:
+        settings.ClearField("goal")
 
 
 def _with_defaults(settings: pb.Session) -> None:

@@ -209,12 +209,12 @@ class Store:
             answers = await self._ticked(ticks, sha)
         return [int(answer) for answer in answers]
 
-    async def restore(self, tick: Commit, settings: bytes, text: bytes, version: int, created: float) -> int:
+    async def restore(self, tick: Commit, settings: Stored) -> int:
         """Put a session back with ``tick`` as its last: 1, TAKEN or CLOSED. Frames follow by ``append``."""
         keys = [_key(tick.id, part) for part in ("session", "lease", "closed")]
         fields = [
-            "settings", settings, "text", text, "state", tick.state, "version", version,
-            "next", tick.sequence + 1, "created", created,
+            "settings", settings.settings, "text", settings.text, "state", tick.state,
+            "version", settings.version, "next", tick.sequence + 1, "created", settings.created,
         ]  # fmt: skip
         answer = await self._run("restore", keys, [tick.fence, self._lease_ms, self._expiry_ms, *fields])
         return int(answer)

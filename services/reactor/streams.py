@@ -134,7 +134,7 @@ def interpolation_seconds(fps: float) -> float:
     A client's frame between two of the model's shows the later one in part; the whole of it shows up to (q-1)/q of a
     model frame later, where p/q is the model's rate divided by the client's.
     """
-    ratio = Fraction(MODEL_FPS / fps).limit_denominator(1000)
+    ratio = Fraction(MODEL_FPS / fps).limit_denominator(100_000)
     return (ratio.denominator - 1) / ratio.denominator / MODEL_FPS
 
 

@@ -33,6 +33,7 @@ class Driven:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         async with self.client.react(self.name) as reaction:
+            self.reaction = reaction
             showing = asyncio.create_task(self._show(reaction))
             async for answer in reaction:
                 if isinstance(answer, AgentFrame):
@@ -163,8 +164,11 @@ async def test_the_store_is_killed_and_comes_back(replicas: Any, valkey: Valkey)
         await asyncio.sleep(2)
         with pytest.raises(ServiceError, match="store"):
             await AsyncReactionClient([first.address], timeout=0.5).create()
+        driven[1].reaction.change(intent="bow")
+        await asyncio.sleep(0.5)
         valkey.start()
         await asyncio.sleep(2)
+        assert (await client.get(names[1])).intent == "bow"
         for each in driven:
             assert each.gap(killed) < 1.0
             assert {"MEMORY_ONLY", "STORED_AGAIN"} <= each.kinds

@@ -174,14 +174,14 @@ async def test_a_store_that_has_lost_everything_is_filled_again(store: Store, va
     while not await store.ping():  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     assert await store.commit([tick(held.fence, 5)]) == [UNKNOWN]
-    assert await store.restore(tick(held.fence, 5), b"settings", b"text", 1, 12.0) == 1
+    assert await store.restore(tick(held.fence, 5), held.stored) == 1
     await store.append("one", [(sequence, b"frame%d" % sequence) for sequence in range(6)])
     assert [sequence for sequence, _ in await store.frames("one", 0, 10)] == list(range(6))
     assert await store.commit([tick(held.fence, 6)]) == [1]
     assert await store.page("", 9) == ["one"]
     # Not over the head of somebody who has taken it meanwhile.
     heir = await lease(store, force=True)
-    assert await store.restore(tick(held.fence, 7), b"settings", b"text", 1, 12.0) == TAKEN
+    assert await store.restore(tick(held.fence, 7), held.stored) == TAKEN
     assert await store.commit([tick(heir.fence, 7)]) == [1]
 
 
