@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kinesphere.reaction.features import CELLS, PARTNER, PARTNER_FRAMES
 from kinesphere.representations.primitive276 import FUTURE, HISTORY
-from services.trainer.export import export_onnx, write_card
+from services.trainer.export import compact, export_onnx, write_card
 from services.trainer.networks.interaction import (
     GOAL,
     InteractionConfig,
@@ -111,6 +111,8 @@ def export_reactor(
     export_onnx(
         refine, {name: example[name] for name in REFINE_INPUTS}, ["future"], folders[1], dynamic={}, tolerance=5e-2
     )  # fmt: skip
+    for folder in folders:
+        compact(folder / "1" / "model.onnx")
     steps = segment.prior.config.steps
     write_card(
         folders[0], "reactor_segment",
