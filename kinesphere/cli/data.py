@@ -1,4 +1,4 @@
-"""``kinesphere data build``, ``data check`` and ``data stats``."""
+"""``kinesphere data build``, ``data check``, ``data stats`` and ``data reactions``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from kinesphere.cli.data_reactions import reactions
 from kinesphere.cli.output import emit, json_option, progress, table
 
 DEFAULT_OUT: Final = Path(".data/kinesphere")
@@ -25,6 +26,9 @@ OUT_OPTION = click.option(
 @click.group(short_help="Build the training data set, or say what is in it.")
 def data() -> None:
     """Build the training data set, check the files it is made from, or say what is in it."""
+
+
+data.add_command(reactions)
 
 
 @data.command(short_help="Turn motion archives into clips with captions.")

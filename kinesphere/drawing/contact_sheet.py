@@ -13,9 +13,11 @@ from PIL import Image, ImageDraw
 from kinesphere.body import facing, yaw
 from kinesphere.drawing.camera import Camera
 from kinesphere.drawing.figure import PALETTES, Palette, as_list, body_points
-from kinesphere.drawing.raster import GRID, INK, SCALE, SKY, Painter, font, mix
+from kinesphere.drawing.raster import GRID, INK, SCALE, SKY, SOLID, Painter, font, mix
+from kinesphere.drawing.surroundings import blocks, footprint
 from kinesphere.errors import InputError
 from kinesphere.motion import Motion
+from kinesphere.scenes import Scene
 from kinesphere.skeleton import FloatArray
 
 PANEL: Final = (200, 300)
@@ -33,6 +35,7 @@ def contact_sheet(
     poses: int = 8,
     labels: Sequence[str] | None = None,
     together: bool = False,
+    scene: Scene | None = None,
 ) -> Path:
     """Write a PNG with ``poses`` (2 to 16) poses of each motion, evenly spaced from the first frame to the last.
 
@@ -42,13 +45,14 @@ def contact_sheet(
 
     labels: one line of text a motion. together: draw all motions as people of one scene, in one row, seen from the side
     so that those who face each other do not hide each other.
+    scene: what stands around them, in the motions' world.
     Returns ``path``. Raises InputError on no motion, on another skeleton, or on a count of poses out of range.
     """
     if not 2 <= poses <= 16:
         raise InputError("poses", f"{poses} is outside 2 to 16")
     listed = as_list(motions)
     rows = [listed] if together else [[motion] for motion in listed]
-    width = _panel(rows[0])[0] * poses + MAP
+    width = _panel(rows[0], scene)[0] * poses + MAP
     head = HEADER if title or labels else 0
     row_height = PANEL[1] + 26
     sheet = Image.new("RGB", (width, head + row_height * len(rows)), SKY)
@@ -64,7 +68,7 @@ def contact_sheet(
             draw.text((at + 20, 14), name, fill=INK, font=font(17))
     for index, row in enumerate(rows):
         top = head + index * row_height
-        picture = _row(row, poses)
+        picture = _row(row, poses, scene)
         sheet.paste(picture, (0, top + 26))
         seconds = max(motion.seconds for motion in row)
         label = labels[index] if labels and index < len(labels) else ""
@@ -86,7 +90,7 @@ def _fitted(text: str, pixels: int, size: int) -> str:
     return text + "..."
 
 
-def _row(people: Sequence[Motion], poses: int) -> Image.Image:
+def _row(people: Sequence[Motion], poses: int, scene: Scene | None = None) -> Image.Image:
     points = [body_points(motion.positions) for motion in people]
     palettes = [PALETTES[index % len(PALETTES)] for index in range(len(people))]
     times = np.linspace(0, max((motion.num_frames - 1) / motion.fps for motion in people), poses)
@@ -94,7 +98,7 @@ def _row(people: Sequence[Motion], poses: int) -> Image.Image:
         np.clip(np.round(times * motion.fps).astype(int), 0, motion.num_frames - 1) for motion in people
     ]
     heading = float(yaw(people[0].positions[:1])[0])
-    panel = _panel(people)
+    panel = _panel(people, scene)
     target_height, distance = _fit(points, panel, together=len(people) > 1)
     azimuth = _across(points, heading + 0.6) if len(people) > 1 else heading + 0.6
     picture = Image.new("RGB", (panel[0] * poses + MAP, panel[1]), SKY)
@@ -109,6 +113,8 @@ def _row(people: Sequence[Motion], poses: int) -> Image.Image:
             painter.shadow(pose)
         for body, at in zip(points, frames, strict=True):
             painter.trail(body[: at[number] + 1, 0])
+        if scene is not None:
+            painter.solids(scene)
         for pose in now:
             painter.arrow(pose[0], facing(pose[:22]))
         painter.figures(now, palettes)
@@ -118,13 +124,13 @@ def _row(people: Sequence[Motion], poses: int) -> Image.Image:
         ImageDraw.Draw(picture).line(
             (number * panel[0], 0, number * panel[0], panel[1]), fill=(255, 255, 255), width=2
         )
-    picture.paste(_map(points, frames, palettes, heading), (panel[0] * poses, 0))
+    picture.paste(_map(points, frames, palettes, heading, scene), (panel[0] * poses, 0))
     return picture
 
 
-def _panel(people: Sequence[Motion]) -> tuple[int, int]:
-    """Pixels of one pose's picture: wider where several people share it."""
-    return PANEL_TOGETHER if len(people) > 1 else PANEL
+def _panel(people: Sequence[Motion], scene: Scene | None) -> tuple[int, int]:
+    """Pixels of one pose's picture: wider where several people or things share it."""
+    return PANEL_TOGETHER if len(people) > 1 or scene is not None else PANEL
 
 
 def _across(points: Sequence[FloatArray], usual: float) -> float:
@@ -160,6 +166,7 @@ def _map(
     frames: Sequence[NDArray[np.int_]],
     palettes: Sequence[Palette],
     heading: float,
+    scene: Scene | None = None,
 ) -> Image.Image:
     """Paths from above: the first facing points up, so the person's left is at the left."""
     size = (MAP * SCALE, PANEL[1] * SCALE)
@@ -174,7 +181,9 @@ def _map(
 
     paths = [from_above(body[:, 0]) for body in points]
     everyone = np.concatenate(paths)
-    low, high = everyone.min(axis=0), everyone.max(axis=0)
+    # With things around, what the way leads to is shown too.
+    around = 0.9 if scene is not None else 0.0
+    low, high = everyone.min(axis=0) - around, everyone.max(axis=0) + around
     room = np.array(size) - 84 * SCALE
     scale = float(np.min(room / np.maximum(high - low, 1.2)))
     offset = np.array(size) / 2 - (low + high) / 2 * scale
@@ -185,6 +194,10 @@ def _map(
             if 0 < at < size[axis]:
                 line = (at, 0, at, size[1]) if axis == 0 else (0, at, size[0], at)
                 draw.line(line, fill=mix(GRID, (255, 255, 255), 0.6), width=1)
+    for box in (*scene.boxes, *blocks(scene)) if scene is not None else ():
+        flat = footprint(box)
+        outline = from_above(np.stack([flat[:, 0], np.zeros(4), flat[:, 1]], axis=-1)) * scale + offset
+        draw.polygon([(float(x), float(y)) for x, y in outline], fill=mix(SOLID, (255, 255, 255), 0.4))
     for body, path, at, palette in zip(points, paths, frames, palettes, strict=True):
         dots = path * scale + offset
         colours = [mix(palette.middle, (255, 255, 255), 0.6), mix(palette.middle, (0, 0, 0), 0.3)]

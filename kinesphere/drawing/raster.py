@@ -16,11 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kinesphere.drawing.camera import NEAR, Camera
 from kinesphere.drawing.figure import Capsule, Colour, Palette, capsules
+from kinesphere.drawing.surroundings import solid_panes
+from kinesphere.scenes import Scene
 
 SCALE: Final = 2
 SKY: Final[Colour] = (247, 249, 252)
 FLOOR: Final[Colour] = (226, 231, 238)
 GRID: Final[Colour] = (176, 186, 200)
+SOLID: Final[Colour] = (196, 178, 152)
 SHADOW: Final[Colour] = (186, 194, 206)
 INK: Final[Colour] = (40, 46, 58)
 # Horizontal drift of a shadow for each metre of height (light from above, slightly to the side).
@@ -48,7 +51,8 @@ def _background(size: tuple[int, int]) -> Image.Image:
 
 
 class Painter:
-    """One picture of ``camera.size`` pixels being painted. Call in order: ground, shadows, trail, figures, image."""
+    """One picture of ``camera.size`` pixels being painted. Call in order: ground, shadows, trail, solids, figures,
+    image."""
 
     def __init__(self, camera: Camera) -> None:
         width, height = camera.size
@@ -119,6 +123,22 @@ class Painter:
         xy, depth = self.camera.project(shape)
         if depth.min() > NEAR * 4:
             self._draw.polygon([(float(x), float(y)) for x, y in xy], fill=colour)
+
+    def solids(self, scene: Scene) -> None:
+        """The things of a scene, drawn before the figures. What is nearer than the camera's target, and would hide the
+        figures, is left open: its outline alone is drawn."""
+        jobs: list[tuple[float, NDArray[np.float64], Colour]] = []
+        for corners, shade in solid_panes(scene):
+            xy, depth = self.camera.project(corners)
+            if depth.min() > NEAR * 4:
+                jobs.append((float(depth.mean()), xy, mix(SOLID, SKY, shade)))
+        for depth_of, xy, colour in sorted(jobs, key=lambda job: -job[0]):
+            outline = [(float(x), float(y)) for x, y in xy]
+            line = mix(colour, INK, 0.25)
+            if depth_of > self.camera.distance:
+                self._draw.polygon(outline, fill=colour, outline=line)
+            else:
+                self._draw.line([*outline, outline[0]], fill=mix(colour, SKY, 0.4), width=1)
 
     def figures(self, people: Sequence[NDArray[np.floating]], palettes: Sequence[Palette]) -> None:
         """People as capsules, each [26,3], all sorted together by depth so that they hide one another rightly."""

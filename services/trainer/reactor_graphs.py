@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kinesphere.reaction.features import CELLS, PARTNER, PARTNER_FRAMES
 from kinesphere.representations.primitive276 import FUTURE, HISTORY
-from services.trainer.export import export_onnx, write_card
+from services.trainer.export import compact, export_onnx, write_card
 from services.trainer.networks.interaction import (
     GOAL,
     InteractionConfig,
@@ -104,13 +104,17 @@ def export_reactor(
     torch.manual_seed(0)
     example = example_inputs()
     folders = [models / "reactor_segment", models / "reactor_refine"]
+    # No waiting for others: the service that calls them has put its sessions together already.
     export_onnx(
         segment, {name: example[name] for name in SEGMENT_INPUTS}, ["latent", "future"], folders[0], dynamic={},
-        tolerance=5e-2,
+        queue_delay_us=0, tolerance=5e-2,
     )  # fmt: skip
     export_onnx(
-        refine, {name: example[name] for name in REFINE_INPUTS}, ["future"], folders[1], dynamic={}, tolerance=5e-2
+        refine, {name: example[name] for name in REFINE_INPUTS}, ["future"], folders[1], dynamic={}, queue_delay_us=0,
+        tolerance=5e-2,
     )  # fmt: skip
+    for folder in folders:
+        compact(folder / "1" / "model.onnx")
     steps = segment.prior.config.steps
     write_card(
         folders[0], "reactor_segment",

@@ -6,23 +6,23 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from kinesphere.datasets import sources
 from kinesphere.datasets.grammar import swap_sides
-from kinesphere.datasets.reactions.composed import Sample, compose_all, tasks
+from kinesphere.datasets.reactions import climbing
+from kinesphere.datasets.reactions.composed import Sample, compose_all
+from kinesphere.datasets.reactions.composed import tasks as composing
 from kinesphere.datasets.reactions.dataset import WIDTH, Reaction, to_rows
 from kinesphere.datasets.reactions.library import load_entries
 from kinesphere.datasets.reactions.parallel import Progress
+from kinesphere.datasets.reactions.placed import make_rooms, place_all
+from kinesphere.datasets.reactions.placed import tasks as placing
 from kinesphere.datasets.reactions.recorded import load_pairs
 from kinesphere.errors import InputError
 from kinesphere.scenes import store
 from kinesphere.skeleton import FloatArray
-
-# Shares of the work, for one progress bar over all of it.
-_READING: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,17 @@ def build(
     """
     out.mkdir(parents=True, exist_ok=True)
     roots = sources.unpack(raw, out / ".cache" / "archives")
-    entries, unread = load_entries(roots, limit=limit, jobs=jobs, progress=_part(progress, 0.0, _READING))
-    pairs, unpaired = load_pairs(roots, limit=limit, jobs=jobs)
-    composed, refused = compose_all(
-        entries, tasks(seed, limit), jobs, progress=_part(progress, _READING, 1.0)
+    shares = _Shares(progress)
+    entries, unread = load_entries(roots, limit=limit, jobs=jobs, progress=shares.of(0.25))
+    pairs, unpaired = load_pairs(roots, limit=limit, jobs=jobs, progress=shares.of(0.05))
+    composed, refused = compose_all(entries, composing(seed, limit), jobs, progress=shares.of(0.55))
+    placed, unplaced = place_all(
+        entries, make_rooms(roots, seed), placing(seed, limit), jobs, progress=shares.of(0.15)
     )
-    counted = Counter(dict.fromkeys(unread + unpaired, 1)) + refused
-    samples = pairs + composed
+    folders = climbing.find(roots, out / ".cache")
+    climbs, unclimbed = climbing.load_climbs(folders, limit=limit, jobs=jobs)
+    counted = Counter(dict.fromkeys(unread + unpaired + unclimbed, 1)) + refused + unplaced
+    samples = pairs + composed + placed + climbs
     if not samples:
         reason = next(iter(counted), ("", "no takes of two people, or of gestures and walks"))[1]
         raise InputError("raw", f"no reaction could be made; the first reason: {reason}")
@@ -68,11 +72,20 @@ def build(
     return BuildResult(out, len(items), sum(item.seconds for item in items), rows)
 
 
-def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
-    """Progress over a part of the work, told in thousandths of the whole."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(round(1000 * (start + (stop - start) * done / max(total, 1))), 1000)
+class _Shares:
+    """One progress over several pieces of work, told in thousandths of the whole."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._begun = 0.0
+
+    def of(self, share: float) -> Progress | None:
+        """Progress of the next piece, which is ``share`` of the whole."""
+        begun, tell = self._begun, self._progress
+        self._begun += share
+        if tell is None:
+            return None
+        return lambda done, total: tell(round(1000 * (begun + share * done / max(total, 1))), 1000)
 
 
 def write(samples: list[Sample], out: Path) -> list[Reaction]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from kinesphere import rotations as rot
 from kinesphere.body import yaw
 from kinesphere.datasets.grammar import render
 from kinesphere.datasets.reactions import company, gestures, travels
@@ -19,12 +18,11 @@ from kinesphere.datasets.reactions.cast import LEAST, Cast, Composed
 from kinesphere.datasets.reactions.dataset import Origin
 from kinesphere.datasets.reactions.library import Entry
 from kinesphere.datasets.reactions.parallel import Progress, in_order
-from kinesphere.datasets.reactions.strips import Refused, finished
+from kinesphere.datasets.reactions.strips import Refused, carried, finished
 from kinesphere.datasets.splits import Split
 from kinesphere.datasets.windows import FPS
 from kinesphere.motion import Motion
 from kinesphere.scenes import Scene
-from kinesphere.skeleton import FloatArray
 
 Rule = Callable[[Cast], Composed]
 SITUATIONS: Final[dict[str, Rule]] = {
@@ -152,20 +150,10 @@ def said(templates: tuple[str, ...], chance: np.random.Generator) -> tuple[str, 
 
 def _about_agent(agent: Motion, partner: Motion) -> tuple[Motion, Motion]:
     """Both moved so that the agent first stands over the origin and faces +Z."""
-    turn = rot.about_y(-float(yaw(agent.positions[:1])[0])).astype(np.float32)
-    place = agent.translation[0] * np.array([1.0, 0.0, 1.0], dtype=np.float32)
-    return _turned(agent, turn, place), _turned(partner, turn, place)
-
-
-def _turned(motion: Motion, turn: FloatArray, place: FloatArray) -> Motion:
-    rotations = motion.rotations.copy()
-    rotations[:, 0] = rot.multiply(turn, rotations[:, 0])
-    return replace(
-        motion,
-        translation=rot.rotate(turn, motion.translation - place),
-        rotations=rotations,
-        positions=rot.rotate(turn, motion.positions - place),
-    )
+    turn = -float(yaw(agent.positions[:1])[0])
+    root = carried(agent, turn, np.zeros(3)).translation[0]
+    shift = -root * np.array([1.0, 0.0, 1.0])
+    return carried(agent, turn, shift), carried(partner, turn, shift)
 
 
 def _check(agent: Motion, partner: Motion) -> None:

@@ -150,7 +150,8 @@ def entries_of(take: Take, split: Split, motion: Motion) -> list[Entry]:
     if content in TRAVELS:
         piece = _straightened(piece, content)
         path = np.linalg.norm(np.diff(piece.motion.translation[:, [0, 2]], axis=0), axis=-1)
-        speed = float(np.median(path[8:-8]) * FPS) if len(path) > 24 else 0.0
+        steady = path[8:-8] if len(path) > 24 else path
+        speed = float(np.median(steady) * FPS)
         return [
             Entry(
                 take.id, split, content, "", take.label.style, piece, (0, piece.frames), (False, False), speed

@@ -8,7 +8,7 @@ Capture Editing", SCA 2002).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -74,11 +74,20 @@ def strip(motion: Motion) -> Strip:
 
 def moved(piece: Strip, turn: float, shift: Floats) -> Strip:
     """Turned by ``turn`` radians about the world's vertical axis, then shifted by [3] metres."""
-    quaternion = rot.about_y(turn).astype(np.float32)
-    rotations = piece.motion.rotations.copy()
+    return Strip(carried(piece.motion, turn, shift), piece.planted)
+
+
+def carried(motion: Motion, turn: float, shift: Floats) -> Motion:
+    """``moved`` for a motion."""
+    quaternion, by = rot.about_y(turn).astype(np.float32), np.asarray(shift, dtype=np.float32)
+    rotations = motion.rotations.copy()
     rotations[:, 0] = rot.multiply(quaternion, rotations[:, 0])
-    translation = rot.rotate(quaternion, piece.motion.translation) + np.asarray(shift, dtype=np.float32)
-    return Strip(Motion.from_rotations(translation, rotations, FPS), piece.planted)
+    return replace(
+        motion,
+        translation=rot.rotate(quaternion, motion.translation) + by,
+        rotations=rotations,
+        positions=rot.rotate(quaternion, motion.positions) + by,
+    )
 
 
 def sampled(piece: Strip, frames: Floats) -> Strip:

@@ -23,7 +23,7 @@ def step_away(cast: Cast) -> Composed:
     more, back = cast.between(0.3, 1.2), cast.between(0.5, 1.6)
     answer = onset + cast.frames(0.2, 0.7)
     retreat = cast.pick("walk-back")
-    mine = _go(cast, retreat, answer, 0.0, back, pace=0.5)
+    mine = walk_and_stop(cast, retreat, answer, 0.0, back, pace=0.5)
     total = min(MOST, mine.frames + cast.frames(0.5, 1.2))
     theirs = cast.walking_up(_later(cast, walk, onset + 40), onset + round(more / walk.speed * FPS), total)
     placed = _coming(cast, theirs, cast.prolonged(mine, total), onset, cast.between(1.5, 2.3))
@@ -44,7 +44,7 @@ def step_aside(cast: Cast) -> Composed:
     answer = onset + cast.frames(0.1, 0.5)
     own = cast.pick("walk")
     angle = cast.either() * np.radians(cast.between(60, 100))
-    mine = _go(cast, own, answer, float(angle), cast.between(0.6, 1.3), pace=0.6)
+    mine = walk_and_stop(cast, own, answer, float(angle), cast.between(0.6, 1.3), pace=0.6)
     total = min(MOST, max(mine.frames + 10, onset + 60))
     theirs = _later(cast, walk, total).piece
     total = min(total, theirs.frames)
@@ -68,7 +68,7 @@ def meet(cast: Cast) -> Composed:
     onset = cast.frames(0.5, 1.5)
     answer = onset + cast.frames(0.3, 0.9)
     theirs_more, mine_more = cast.between(1.0, 2.6), cast.between(0.8, 2.4)
-    mine = _go(cast, own, answer, np.radians(cast.between(-10, 10)), mine_more)
+    mine = walk_and_stop(cast, own, answer, np.radians(cast.between(-10, 10)), mine_more)
     until = onset + round(theirs_more / walk.speed * FPS)
     total = min(MOST, max(mine.frames, until + 2 * JOIN) + cast.frames(0.4, 1.2))
     theirs = cast.walking_up(_later(cast, walk, until + 40), until, total)
@@ -94,7 +94,7 @@ def back_off(cast: Cast) -> Composed:
     aside = cast.chance.random() < 0.3
     own = cast.pick("walk" if aside else "walk-back")
     angle = float(cast.either() * np.radians(cast.between(70, 120))) if aside else 0.0
-    mine = _go(cast, own, answer, angle, cast.between(0.5, 1.6), pace=0.9)
+    mine = walk_and_stop(cast, own, answer, angle, cast.between(0.5, 1.6), pace=0.9)
     total = min(MOST, max(mine.frames, lead + attack.piece.frames, 80) + cast.frames(0.2, 0.8))
     fighter = attack.piece
     if lead:
@@ -122,7 +122,7 @@ def follow_guide(cast: Cast) -> Composed:
     answer = onset + cast.frames(0.7, 1.6)
     angle = np.radians(cast.between(-75, 75))
     own = cast.pick("walk")
-    mine = _go(cast, own, answer, angle, cast.between(1.2, 3.0))
+    mine = walk_and_stop(cast, own, answer, angle, cast.between(1.2, 3.0))
     total = min(MOST, mine.frames + cast.frames(0.4, 1.0))
     mine, theirs = cast.prolonged(mine, total), cast.prolonged(theirs, total)
     # The partner stands on the side that the agent does not go to, turned so that its arm points along the way.
@@ -158,7 +158,9 @@ def _pointing(guide: Strip, start: int, stop: int) -> float:
     return float(np.arctan2(shown[0], shown[1]))
 
 
-def _go(cast: Cast, walk: Entry, start: int, heading: float, metres: float, *, pace: float = 0.3) -> Strip:
+def walk_and_stop(
+    cast: Cast, walk: Entry, start: int, heading: float, metres: float, *, pace: float = 0.3
+) -> Strip:
     """Somebody who stands for ``start`` frames facing +Z, walks off with the body turned to ``heading`` and stops.
 
     More than a stride can turn is turned on the spot first.

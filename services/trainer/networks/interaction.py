@@ -116,16 +116,13 @@ class MetaInteraction(nn.Module):
         keys, values = (self._split(layer(cues.tokens)) for layer in (self.key, self.value))
         return Observation(self.history(self.normalizer(history)), keys, values, cues.bias, cues.present)
 
-    def forward(self, h: Tensor, seen: Observation) -> tuple[Tensor, Tensor]:
-        """Features h [B,F] -> gamma and beta [B,places,F]."""
+    def forward(self, h: Tensor, seen: Observation) -> Tensor:
+        """Features h [B,F] -> the gammas of all places, then the betas, side by side: [B,2*places*F]."""
         ego = self.ego(torch.cat([self.features(h)[:, None], seen.ego], dim=1))[:, :1]
         query = self._split(self.query(self.query_norm(ego)))
         signal = F.scaled_dot_product_attention(query, seen.keys, seen.values, attn_mask=seen.bias)
-        mixed = self.out(ego[:, 0] + signal.transpose(1, 2).flatten(1))
-        film = self.film(mixed).reshape(-1, 2, self.places, self.features.in_features)
-        film = film * seen.present[:, :, None, None]
-        gamma, beta = film.unbind(1)
-        return gamma, beta
+        film: Tensor = self.film(self.out(ego[:, 0] + signal.transpose(1, 2).flatten(1)))
+        return film
 
     def _split(self, x: Tensor) -> Tensor:
         """[B,N,W] -> [B,heads,N,W/heads]."""
@@ -145,7 +142,8 @@ class Observation(NamedTuple):
 class Mixer:
     """Several modules as one ``prior.Modulate``: sum_i alpha_i (gamma_i * norm(h) + beta_i), clamped.
 
-    Gamma and beta are found once a denoising step, from the features that enter the first block.
+    Gammas and betas are found once a denoising step, from the features that enter the first block. A module that
+    observes nothing is silent.
     """
 
     def __init__(
@@ -155,18 +153,19 @@ class Mixer:
         clamp: float,
     ) -> None:
         """alpha [B,M], in the order of ``modules``."""
-        self.modules, self.alpha, self.clamp = modules, alpha, clamp
-        self.films: list[tuple[Tensor, Tensor]] = []
-        self.width = modules[0][0].features.in_features
+        self.modules, self.clamp = modules, clamp
+        self.weights = [alpha[:, i : i + 1] * seen.present for i, (_, seen) in enumerate(modules)]
+        self.width, self.places = modules[0][0].features.in_features, modules[0][0].places
+        self.films: tuple[Tensor, ...] = ()
 
     def __call__(self, place: int, h: Tensor) -> Tensor:
         if place == 0:
-            self.films = [module(h, seen) for module, seen in self.modules]
-        scaled = F.layer_norm(h, (self.width,))
-        total = torch.zeros_like(h)
-        for i, (gamma, beta) in enumerate(self.films):
-            total = total + self.alpha[:, i : i + 1] * (gamma[:, place] * scaled + beta[:, place])
-        return clamped(total, h, self.clamp)
+            films = [
+                weight * module(h, seen) for weight, (module, seen) in zip(self.weights, self.modules, strict=True)
+            ]
+            self.films = sum(films[1:], films[0]).chunk(2 * self.places, dim=1)
+        gamma, beta = self.films[place], self.films[self.places + place]
+        return clamped(gamma * F.layer_norm(h, (self.width,)) + beta, h, self.clamp)
 
 
 def clamped(delta: Tensor, h: Tensor, limit: float) -> Tensor:

@@ -29,11 +29,13 @@ _OPTIONS = {"sampling_steps", "history_noise", "unsaid", "latent_weight", "seam_
 
 @dataclass
 class Running:
-    """Segments that run. history: raw, in ``frames``; future: as recorded, raw; latent: as the frozen parts made it."""
+    """Segments that run. history: raw, in ``frames``, as foreseen when the segment was made; left: the same two frames
+    as they left; future: as recorded, raw; latent: as the frozen parts made it."""
 
     batch: Batch
     frames: Frames
     history: Tensor
+    left: Tensor
     future: Tensor
     latent: Tensor
 
@@ -71,8 +73,8 @@ class RefinementStage(TrainingStage):
         """Segments sampled from observations ``late`` [B] frames old."""
         reactor = self.reactor
         joints, six = batch.joints.to(self.device), batch.six.to(self.device)
-        history, future = cut(joints, six, 0)
-        history = noisy_history(history, self.recipe.options.get("history_noise", 0.0))
+        left, future = cut(joints, six, 0)
+        history = noisy_history(left, self.recipe.options.get("history_noise", 0.0))
         frames = floor_frames(joints[:, 0])
         with torch.no_grad():
             observed = [
@@ -83,7 +85,7 @@ class RefinementStage(TrainingStage):
             latent = self.sampler(
                 reactor.prior.condition(history, text), noise, Mixer(observed, alpha, reactor.clamp)
             )
-        return Running(batch, frames, history, future, latent)
+        return Running(batch, frames, history, left, future, latent)
 
     def refined(self, network: Refinement, run: Running, recent: Tensor, frame: int) -> Tensor:
         """The latents corrected before frame ``frame``, with everything seen until then."""
@@ -109,11 +111,11 @@ class RefinementStage(TrainingStage):
             target = vae.encode(run.history, run.future)
         # What has left so far was planned, or was corrected already and so is nearer to what was recorded.
         mix = torch.rand(len(text), 1, 1, device=self.device)
-        left = torch.cat([run.history, planned + mix * (run.future - planned)], dim=1)
+        left = torch.cat([run.left, planned + mix * (run.future - planned)], dim=1)
         recent = left[:, frame : frame + HISTORY]
         corrected = self.refined(self.network, run, recent, frame)
         rebuilt = vae.decode_normalized(run.history, corrected)
-        wanted, past = vae.normalizer(run.future), vae.normalizer(run.history)
+        wanted, past = vae.normalizer(run.future), vae.normalizer(run.left)
         step_made = rebuilt[:, frame : frame + 1] - vae.normalizer(recent[:, 1:])
         parts = {
             "latent": F.smooth_l1_loss(corrected, target),
