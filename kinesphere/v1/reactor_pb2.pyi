@@ -561,7 +561,7 @@ class ReactionFrame(_message.Message):
     partner_index: _builtins.int
     """`index` of the newest partner's frame that it answers (the partner's with the largest weight); -1 for none."""
     partner_age_seconds: _builtins.float
-    """Seconds from that frame's arrival at the replica to this frame's making; 0 for none."""
+    """Seconds from that frame's arrival at the replica until this frame was made; 0 for none."""
     @_builtins.property
     def motion(self) -> _motion_pb2.MotionChunk:
         """The frame as a chunk of one: `start_frame` is the sequence number."""

@@ -65,15 +65,22 @@ class Drafter:
             self._wanted.difference_update(batch)
             if not self._wanted:
                 self._asked.clear()
-            try:
-                if wanting := [live for live in batch if not live.ended]:
-                    await self.make(wanting)
-            except ServiceError as error:
-                log.warning("segments failed", sessions=len(batch), reason=error.message)
-                await asyncio.sleep(_PAUSE_SECONDS)
-            except Exception as error:  # a fault of ours must not leave every session without segments
-                log.error("segments failed", sessions=len(batch), exc_info=error)
-                await asyncio.sleep(_PAUSE_SECONDS)
-            finally:
-                for live in batch:
-                    live.drafting = False
+            await self._guarded([live for live in batch if not live.ended])
+            for live in batch:
+                live.drafting = False
+
+    async def _guarded(self, lives: list[Live]) -> None:
+        """``make``; where it fails for a fault of ours each session is tried alone, so that a bad one fails alone."""
+        try:
+            if lives:
+                await self.make(lives)
+        except ServiceError as error:  # they ask again at their next tick
+            log.warning("segments failed", sessions=len(lives), reason=error.message)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        except Exception as error:
+            log.error("segments failed", sessions=len(lives), exc_info=error)
+            if len(lives) == 1:
+                lives[0].end(error)
+                return
+            for live in lives:
+                await self._guarded([live])

@@ -23,6 +23,7 @@ from services.reactor.clock import OutputClock
 from services.reactor.events import Events
 from services.reactor.partners import Partners, View
 from services.reactor.store import Commit, Lease, Stored
+from services.reactor.track import Seen
 
 _FRAME: Final = struct.Struct("<qf")  # partner's index and age, before the pose
 
@@ -53,6 +54,7 @@ class Live:
         self.error: Exception | None = None
         self.ring: deque[Published] = deque(maxlen=kept)
         self.last: Commit | None = None
+        self.answered: Seen | None = None
         self.outbox: list[pb.ReactionEvent] = []
         self.view = View([], np.ones(1, np.float32), None)
         self._waiters: list[asyncio.Future[None]] = []

@@ -139,12 +139,11 @@ class Replica:
         self._opening.append(fps)
         try:
             lease = await self._acquire(id, take_over=take_over)
-            settings, scene = await self._sessions.opened(lease.stored)
-            live = Live(id, lease, settings, scene, self._kept(settings.fps))
-            if lease.abandoned:
-                live.events.note(pb.REACTION_EVENT_KIND_TAKEN_OVER)
-            if live.agent.segment is None:
-                await self._drafter.make([live])
+            try:
+                live = await self._made(id, lease)
+            except BaseException:
+                await self._release(id, lease.fence)
+                raise
             former = self._ticker.lives.pop(id, None)
             if former is not None:  # its own call will find that it has ended
                 former.end(ConflictError("another call has taken the session over"))
@@ -155,10 +154,23 @@ class Replica:
         self._ticker.wake()
         return live
 
+    async def _made(self, id: str, lease: Lease) -> Live:
+        """The session ready for its next tick."""
+        settings, scene = await self._sessions.opened(lease.stored)
+        live = Live(id, lease, settings, scene, self._kept(settings.fps))
+        if lease.abandoned:
+            live.events.note(pb.REACTION_EVENT_KIND_TAKEN_OVER)
+        if live.agent.segment is None:
+            await self._drafter.make([live])
+        return live
+
     async def _close(self, live: Live) -> None:
         await self.rest(live)
+        await self._release(live.id, live.fence)
+
+    async def _release(self, id: str, fence: int) -> None:
         with contextlib.suppress(UpstreamError):  # the lease runs out by itself
-            await self._store.release(live.id, live.fence)
+            await self._store.release(id, fence)
 
     async def _acquire(self, id: str, *, take_over: bool) -> Lease:
         # A replica that has died no longer renews its lease; one that lives does.

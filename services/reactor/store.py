@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,10 +126,12 @@ class Store:
             pipe.hgetall(_key(id, "session"))
             pipe.xrange(_key(id, "frames"), count=1)
             pipe.pttl(_key(id, "session"))
-            fields, oldest, left = await pipe.execute()
+            pipe.exists(_key(id, "lease"))
+            fields, oldest, left, leased = await pipe.execute()
         if not fields:
             raise NotFoundError(id)
-        stored = Stored.of(fields)
+        # What a replica left running when it died, nobody runs.
+        stored = replace(Stored.of(fields), running=bool(leased))
         return stored, _sequence(oldest[0]) if oldest else stored.next, time.time() + max(left, 0) / 1000
 
     async def acquire(self, id: str, *, force: bool) -> Lease | float:

@@ -63,13 +63,8 @@ class Ticker:
                 key=lambda live: live.clock.due,
             )
             if due:
-                try:
-                    async with self._ticking:
-                        await self._tick(due)
-                except Exception as error:  # a fault of ours in one tick must not stop all sessions for good
-                    log.error("tick failed", sessions=len(due), exc_info=error)
-                    for live in due:
-                        live.end(error)
+                async with self._ticking:
+                    await self._guarded(due)
                 continue
             self._woken.clear()
             wait = min((live.clock.due for live in running), default=now + _IDLE) - now
@@ -78,6 +73,18 @@ class Ticker:
                     await self._woken.wait()
             except TimeoutError:
                 pass
+
+    async def _guarded(self, due: list[Live]) -> None:
+        """A tick; where it fails each session is tried alone, so that a bad one fails alone."""
+        try:
+            await self._tick(due)
+        except Exception as error:
+            log.error("tick failed", sessions=len(due), exc_info=error)
+            if len(due) == 1:
+                due[0].end(error)
+                return
+            for live in due:
+                await self._guarded([live])
 
     async def _tick(self, due: list[Live]) -> None:
         now = monotonic()
@@ -90,7 +97,7 @@ class Ticker:
             if held:
                 live.events.note(pb.REACTION_EVENT_KIND_FRAMES_HELD, count=held)
         self._drafter.look(due)
-        frames = _frames(due, np.array(places, np.float32), now)
+        frames = _frames(due, np.array(places, np.float32), monotonic())
         commits = [live.commit(frame.stored) for live, frame in zip(due, frames, strict=True)]
         committing = monotonic()
         leaving = await self._keeper.commit(due, commits)
@@ -98,6 +105,10 @@ class Ticker:
         for live, frame, commit, leaves in zip(due, frames, commits, leaving, strict=True):
             if leaves:
                 live.publish(frame, commit, left)
+            seen = live.view.newest
+            if seen is not None and seen is not live.answered:
+                live.answered = seen
+                self._meters.answered.observe(left - seen.arrival)
             self._meters.late.observe(max(0.0, left - live.clock.beat))
             live.clock.left(left)
         self._meters.frames.inc(len(due))

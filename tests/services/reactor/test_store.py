@@ -68,11 +68,13 @@ async def test_a_dead_replicas_session_is_free_after_its_lease(store: Store) -> 
     dead = await lease(store)
     await store.commit([tick(dead.fence, 0)])
     await asyncio.sleep(0.2)
+    assert not (await store.read("one"))[0].running
     heir = await lease(store)
     assert heir.abandoned
     assert heir.stored.next == 1
     assert heir.stored.state == b"state0"
     assert heir.fence > dead.fence
+    assert (await store.read("one"))[0].running
     # It was only slow, not dead: its frame never leaves, and nothing is overwritten.
     assert await store.commit([tick(dead.fence, 1)]) == [TAKEN]
     await store.release("one", dead.fence)
