@@ -163,7 +163,7 @@ async def test_the_store_is_killed_and_comes_back(replicas: Any, valkey: Valkey)
         killed = asyncio.get_running_loop().time()
         await asyncio.sleep(2)
         with pytest.raises(ServiceError, match="store"):
-            await AsyncReactionClient([first.address], timeout=0.5).create()
+            await AsyncReactionClient([first.address], timeout=5).create()
         driven[1].reaction.change(intent="bow")
         await asyncio.sleep(0.5)
         valkey.start()
