@@ -130,7 +130,7 @@ class Agent:
 
     def begin(self, draft: Draft, latent: FloatArray, future: FloatArray, weights: FloatArray) -> None:
         """The network's answer to ``segment_inputs``: latent [n,1,64], future [n,8,276], mixed by ``weights`` [n]."""
-        mixed = np.tensordot(weights, latent, 1), np.tensordot(weights, future, 1)
+        mixed = _mixed(latent, weights), _mixed(future, weights)
         self.following = Segment(draft.number, draft.frame, draft.start, *mixed, draft.occupancy)
 
     def turn_over(self) -> bool:
@@ -158,7 +158,7 @@ class Agent:
     def refined(self, future: FloatArray, weights: FloatArray) -> None:
         """The network's answer to ``refine_inputs``: future [n,8,276], mixed by ``weights`` [n]."""
         assert self.segment is not None
-        self.segment.future = np.tensordot(weights, future, 1)
+        self.segment.future = _mixed(future, weights)
 
     def take(self, steps: int) -> list[tuple[FloatArray, Frame]]:
         """The next ``steps`` rows [276], as the networks made them, each with its frame; fewer when there is no segment
@@ -220,6 +220,12 @@ def steps_for(sequence: int, fps: float, frames: int) -> tuple[int, float]:
     at = sequence * MODEL_FPS / fps
     whole = int(np.ceil(at - 1e-6))
     return whole + 1 - frames, min(1.0, 1.0 - (whole - at))
+
+
+def _mixed(answers: FloatArray, weights: FloatArray) -> FloatArray:
+    """[n,...] answers to n partners -> [...]."""
+    mixed: FloatArray = answers[0] if len(answers) == 1 else np.tensordot(weights, answers, 1)
+    return mixed
 
 
 def _observed(
