@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from services.trainer.loop import TrainingStage
-from services.trainer.networks.prior import Modulate, Prior, PriorConfig, Sampler, make_scheduler
 from services.trainer.networks.primitive_vae import PrimitiveVAE
+from services.trainer.networks.prior import Modulate, Prior, PriorConfig, Sampler, make_scheduler
 from services.trainer.primitive_data import PooledTexts, PrimitiveData, captions
 from services.trainer.primitives import cut, floor_frames, following_history
 from services.trainer.reactor_parts import Reactor
