@@ -35,7 +35,7 @@ def roll(
     for segment in range(segments):
         noise = torch.randn(len(history), 1, 64, generator=generator).to(history.device)
         modulate = watch(segment, history, frames) if watch is not None else None
-        future = vae.decode(history, sampler(prior.condition(history, text), noise, modulate))
+        future = vae.decode(history, sampler(history, text, noise, modulate))
         joints = bodies_of(future)
         made.append(joints @ frames.axes.transpose(1, 2)[:, None] + frames.origin[:, None, None])
         history, inner = following_history(future)

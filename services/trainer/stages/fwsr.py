@@ -82,9 +82,7 @@ class RefinementStage(TrainingStage):
                 (reactor.hsi, reactor.hsi.observe(history, *scene_inputs(batch, frames))),
             ]
             alpha = torch.ones(len(history), 2, device=self.device)
-            latent = self.sampler(
-                reactor.prior.condition(history, text), noise, Mixer(observed, alpha, reactor.clamp)
-            )
+            latent = self.sampler(history, text, noise, Mixer(observed, alpha, reactor.clamp))
         return Running(batch, frames, history, left, future, latent)
 
     def refined(self, network: Refinement, run: Running, recent: Tensor, frame: int) -> Tensor:

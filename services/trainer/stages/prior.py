@@ -54,7 +54,7 @@ class SegmentLoss:
             steps = int(self.options.get("history_steps", 0))
             if steps:
                 noise = torch.randn_like(clean)
-                made = self.vae.decode(history, Sampler(self.prior, steps)(condition, noise, modulate))
+                made = self.vae.decode(history, Sampler(self.prior, steps)(history, text, noise, modulate))
             else:
                 made = self.vae.normalizer.invert(rebuilt.detach())
         return parts, made
