@@ -104,7 +104,10 @@ def compact(file: Path) -> None:
     for tensor in graph.initializer:
         tensor.name = names.setdefault(tensor.name, f"w{len(names)}")
     for node in nodes:
-        renamed = [names[value] if value else "" for value in node.input], [names[value] for value in node.output]
+        renamed = (
+            [names[value] if value else "" for value in node.input],
+            [names[value] for value in node.output],
+        )
         node.name, node.input[:], node.output[:] = "", renamed[0], renamed[1]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)

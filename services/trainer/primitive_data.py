@@ -54,14 +54,15 @@ class PrimitiveData:
 
     def draw(self, rng: np.random.Generator, count: int, segments: int) -> tuple[Tensor, Tensor, list[Clip]]:
         """World poses [B,T,22,3], [B,T,22,6] of stretches of ``segments``; a clip that is too short stands still in its
-        last frame."""
+        last frame. A quarter begins as the clip does: that is where people set out from standing."""
         frames = frames_of(segments)
         joints = np.empty((count, frames, 22, 3), np.float32)
         six = np.empty((count, frames, 22, 6), np.float32)
         picks = rng.choice(len(self.clips), size=count, p=self.weights)
         for row, pick in enumerate(picks):
             clip = self.clips[pick]
-            begin = int(rng.integers(0, max(0, clip.frames - frames) + 1))
+            last = max(0, clip.frames - frames)
+            begin = int(rng.integers(0, min(last, 10) + 1 if rng.random() < 0.25 else last + 1))
             at = clip.offset + np.minimum(np.arange(begin, begin + frames), clip.frames - 1)
             joints[row], six[row] = self.poses.joints[at], self.poses.rotations[at]
         return torch.from_numpy(joints), torch.from_numpy(six), [self.clips[pick] for pick in picks]

@@ -151,6 +151,12 @@ def joints_of(rows: Tensor) -> Tensor:
     return joints
 
 
+def bodies_of(rows: Tensor) -> Tensor:
+    """[B,T,276] -> [B,T,22,3], the joints that the rotations lead to: what leaves."""
+    six = rows[:, :, LAYOUT["rotations"]].unflatten(2, (NUM_JOINTS, 6))
+    return forward_kinematics(rows[:, :, LAYOUT["translation"]], six)
+
+
 def cut(joints: Tensor, six: Tensor, segment: int) -> tuple[Tensor, Tensor]:
     """World poses [B,T,22,3], [B,T,22,6] -> history [B,2,276] and future [B,8,276] of one of the segments in a row, in
     its own frame."""

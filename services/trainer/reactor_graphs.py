@@ -48,8 +48,7 @@ class SegmentGraph(nn.Module):
             (self.hhi, self.hhi.observe(history, partner, partner_mask)),
             (self.hsi, self.hsi.observe(history, occupancy, goal)),
         ]
-        condition = self.prior.condition(history, text)
-        latent = self.sampler(condition, noise, Mixer(observed, alpha, self.clamp))
+        latent = self.sampler(history, text, noise, Mixer(observed, alpha, self.clamp))
         return latent, self.vae.decode(history, latent)
 
 

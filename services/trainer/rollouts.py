@@ -10,7 +10,7 @@ from torch import Tensor
 from kinesphere.skeleton import JOINT_INDEX
 from services.trainer.networks.primitive_vae import PrimitiveVAE
 from services.trainer.networks.prior import Modulate, Prior, Sampler
-from services.trainer.primitives import Frames, following_history, joints_of, nested
+from services.trainer.primitives import Frames, bodies_of, following_history, nested
 
 FPS = 20.0
 _ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
@@ -35,8 +35,8 @@ def roll(
     for segment in range(segments):
         noise = torch.randn(len(history), 1, 64, generator=generator).to(history.device)
         modulate = watch(segment, history, frames) if watch is not None else None
-        future = vae.decode(history, sampler(prior.condition(history, text), noise, modulate))
-        joints = joints_of(future)
+        future = vae.decode(history, sampler(history, text, noise, modulate))
+        joints = bodies_of(future)
         made.append(joints @ frames.axes.transpose(1, 2)[:, None] + frames.origin[:, None, None])
         history, inner = following_history(future)
         frames = nested(frames, inner)

@@ -161,7 +161,8 @@ class Mixer:
     def __call__(self, place: int, h: Tensor) -> Tensor:
         if place == 0:
             films = [
-                weight * module(h, seen) for weight, (module, seen) in zip(self.weights, self.modules, strict=True)
+                weight * module(h, seen)
+                for weight, (module, seen) in zip(self.weights, self.modules, strict=True)
             ]
             self.films = sum(films[1:], films[0]).chunk(2 * self.places, dim=1)
         gamma, beta = self.films[place], self.films[self.places + place]

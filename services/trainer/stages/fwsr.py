@@ -17,7 +17,7 @@ from services.trainer.networks.interaction import InteractionConfig, Mixer, Part
 from services.trainer.networks.prior import Sampler
 from services.trainer.networks.refinement import Refinement
 from services.trainer.primitive_data import PooledTexts
-from services.trainer.primitives import Frames, cut, floor_frames, joints_of
+from services.trainer.primitives import Frames, bodies_of, cut, floor_frames
 from services.trainer.reaction_data import Batch, ReactionData, partner_inputs, scene_inputs
 from services.trainer.reactor_parts import Reactor, refinement_config
 from services.trainer.recipes import Recipe, check_options
@@ -82,9 +82,7 @@ class RefinementStage(TrainingStage):
                 (reactor.hsi, reactor.hsi.observe(history, *scene_inputs(batch, frames))),
             ]
             alpha = torch.ones(len(history), 2, device=self.device)
-            latent = self.sampler(
-                reactor.prior.condition(history, text), noise, Mixer(observed, alpha, reactor.clamp)
-            )
+            latent = self.sampler(history, text, noise, Mixer(observed, alpha, reactor.clamp))
         return Running(batch, frames, history, left, future, latent)
 
     def refined(self, network: Refinement, run: Running, recent: Tensor, frame: int) -> Tensor:
@@ -146,7 +144,7 @@ class RefinementStage(TrainingStage):
             emitted.append(vae.decode(run.history, corrected)[:, frame : frame + 1])
             left = torch.cat([left, emitted[-1]], dim=1)
         made = torch.cat(emitted, dim=1)
-        jerk = [joints_of(rows).diff(n=3, dim=1).norm(dim=-1).mean() for rows in (made, planned)]
+        jerk = [bodies_of(rows).diff(n=3, dim=1).norm(dim=-1).mean() for rows in (made, planned)]
         return {
             "MPJPE_mm": 1000 * float(joint_error(made, run.future)),
             "planned_MPJPE_mm": 1000 * float(joint_error(planned, run.future)),

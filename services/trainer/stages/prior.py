@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from services.trainer.loop import TrainingStage
-from services.trainer.networks.prior import Modulate, Prior, PriorConfig, Sampler, make_scheduler
 from services.trainer.networks.primitive_vae import PrimitiveVAE
+from services.trainer.networks.prior import Modulate, Prior, PriorConfig, Sampler, make_scheduler
 from services.trainer.primitive_data import PooledTexts, PrimitiveData, captions
 from services.trainer.primitives import cut, floor_frames, following_history
 from services.trainer.reactor_parts import Reactor
@@ -54,7 +54,7 @@ class SegmentLoss:
             steps = int(self.options.get("history_steps", 0))
             if steps:
                 noise = torch.randn_like(clean)
-                made = self.vae.decode(history, Sampler(self.prior, steps)(condition, noise, modulate))
+                made = self.vae.decode(history, Sampler(self.prior, steps)(history, text, noise, modulate))
             else:
                 made = self.vae.normalizer.invert(rebuilt.detach())
         return parts, made
