@@ -153,8 +153,8 @@ async def killed(first: Replica, second: Replica, sessions: int) -> dict[str, An
             async with client.react(name) as reaction:
 
                 async def show() -> None:
-                    for step in range(120):
-                        reaction.see(partner(step / 20))
+                    while not enough.is_set():
+                        reaction.see(partner(time.monotonic()))
                         await asyncio.sleep(0.05)
                     reaction.finish()
 
@@ -165,11 +165,14 @@ async def killed(first: Replica, second: Replica, sessions: int) -> dict[str, An
                         sequences[number].append(answer.sequence)
                 await showing
 
+        enough = asyncio.Event()
         running = [asyncio.create_task(run(number)) for number in range(sessions)]
         await asyncio.sleep(3)
         first.process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(first.process.wait)
         died = time.monotonic()
+        await asyncio.sleep(3)
+        enough.set()
         await asyncio.gather(*running)
     gaps = [min(t for t in each if t > died) - max(t for t in each if t <= died) for each in times]
     wrong = sum(each != list(range(len(each))) for each in sequences)
