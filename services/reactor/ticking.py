@@ -65,6 +65,7 @@ class Ticker:
             if due:
                 async with self._ticking:
                     await self._guarded(due)
+                await asyncio.sleep(0)  # those whose frames have come in are heard first, however late we are
                 continue
             self._woken.clear()
             wait = min((live.clock.due for live in running), default=now + _IDLE) - now
