@@ -18,7 +18,7 @@ from kinesphere.datasets.splits import Split
 from kinesphere.errors import InputError
 from kinesphere.reaction.features import CELL, CELLS, PARTNER_FRAMES
 from kinesphere.representations.primitive276 import HISTORY
-from kinesphere.scenes import Scene
+from kinesphere.scenes import Box, DistanceField, Scene
 from kinesphere.skeleton import JOINT_INDEX, FloatArray
 from services.trainer.primitive_data import frames_of
 from services.trainer.primitives import Frames
@@ -36,17 +36,26 @@ class Raster:
     STEP: ClassVar = 0.05
 
     def __init__(self, scene: Scene) -> None:
-        low, high = _bounds(scene)
+        solids: list[Box | DistanceField] = [*scene.boxes]
+        if scene.field is not None:
+            solids.append(scene.field)
+        reaches = [_reach(solid) for solid in solids]
+        low = np.min([low for low, _ in reaches], axis=0) if reaches else np.zeros(2)
+        high = np.max([high for _, high in reaches], axis=0) if reaches else np.zeros(2)
         size = np.ceil((high - low) / self.STEP).astype(int) + 1
-        x = low[0] + self.STEP * np.arange(size[0])
-        z = low[1] + self.STEP * np.arange(size[1])
-        points = np.empty((size[0], CELLS[1], size[1], 3))
-        points[..., 0] = x[:, None, None]
-        points[..., 1] = ((np.arange(CELLS[1]) + 0.5) * CELL)[None, :, None]
-        points[..., 2] = z[None, None, :]
+        filled = np.zeros((size[0], CELLS[1], size[1]), dtype=bool)
+        for solid, (begin, end) in zip(solids, reaches, strict=True):
+            first = np.floor((begin - low) / self.STEP).astype(int)
+            count = np.minimum(np.ceil((end - low) / self.STEP).astype(int) + 1, size) - first
+            points = np.empty((count[0], CELLS[1], count[1], 3))
+            points[..., 0] = (low[0] + self.STEP * (first[0] + np.arange(count[0])))[:, None, None]
+            points[..., 1] = ((np.arange(CELLS[1]) + 0.5) * CELL)[None, :, None]
+            points[..., 2] = (low[1] + self.STEP * (first[1] + np.arange(count[1])))[None, None, :]
+            part = filled[first[0] : first[0] + count[0], :, first[1] : first[1] + count[1]]
+            part |= solid.distance(points) <= CELL / 2
         self.low = low
         # One empty cell around it stands for everything beyond.
-        self.filled = np.pad(scene.distance(points) <= CELL / 2, ((1, 1), (0, 0), (1, 1)))
+        self.filled = np.pad(filled, ((1, 1), (0, 0), (1, 1)))
 
     def around(self, axes: NDArray[np.floating], origin: NDArray[np.floating]) -> FloatArray:
         """[24,12,24] in the frame with ``axes`` [3,3] and ``origin`` [3]."""
@@ -63,21 +72,14 @@ class Raster:
         return self.filled[at[0], :, at[1]].transpose(0, 2, 1).astype(np.float32)
 
 
-def _bounds(scene: Scene) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The least and the greatest x and z that anything filled reaches, metres."""
-    corners = [np.zeros((1, 2))]
-    for box in scene.boxes:
-        reach = 0.5 * float(np.hypot(box.size[0], box.size[2])) + CELL
-        centre = np.array([box.centre[0], box.centre[2]])
-        corners.append(np.stack([centre - reach, centre + reach]))
-    if scene.field is not None:
-        start = scene.field.origin[[0, 2]] - CELL
-        stop = (
-            scene.field.origin[[0, 2]] + scene.field.cell * np.array(scene.field.values.shape)[[0, 2]] + CELL
-        )
-        corners.append(np.stack([start, stop]))
-    every = np.concatenate(corners)
-    return every.min(axis=0), every.max(axis=0)
+def _reach(solid: Box | DistanceField) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The least and the greatest x and z that a solid fills, metres, and a cell more."""
+    if isinstance(solid, Box):
+        half = 0.5 * float(np.hypot(solid.size[0], solid.size[2])) + CELL
+        centre = np.array([solid.centre[0], solid.centre[2]])
+        return centre - half, centre + half
+    start = solid.origin[[0, 2]].astype(np.float64)
+    return start - CELL, start + solid.cell * np.array(solid.values.shape)[[0, 2]] + CELL
 
 
 @dataclass
