@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.machine import machine
 from benchmarks.t2m import take_cores, write_tokens
 from kinesphere.cli.served import Served
-from kinesphere.cli.stack import HOST, Ports, Stack, default_models
+from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, Stack, default_models
 from kinesphere.datasets.clips import Clip, ClipDataset
 from kinesphere.evaluation.embedders import OnnxEvaluator
 from kinesphere.evaluation.run_probes import run_probes
@@ -172,7 +172,7 @@ def plans(
         chosen.engine,
     )
     ports = Ports.free()
-    with Stack(ports, chosen.models.resolve()) as stack:
+    with Stack(ports, chosen.models.resolve(), services=FOR_SENTENCES) as stack:
         stack.wait_ready()
 
         def system(thinking: bool | None) -> System:

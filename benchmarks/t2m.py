@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from kinesphere.cli.stack import HOST, Ports, Stack, default_models
+from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, Stack, default_models
 from kinesphere.client import Client
 from services.planner.engines.base import LanguageModel
 from services.planner.loading import load_planner
@@ -131,7 +131,7 @@ def peak_mib(pid: int) -> float:
 def serve(models: Path, repeats: int) -> tuple[list[Run], dict[str, float]]:
     """Warm calls in every mode, taken in turns so that a busy minute falls on all of them."""
     ports = Ports.free()
-    with Stack(ports, models) as stack:
+    with Stack(ports, models, services=FOR_SENTENCES) as stack:
         stack.wait_ready()
         pids = {name: child.process.pid for name, child in stack.children.items()}
         own = [os.getpid(), *pids.values()]

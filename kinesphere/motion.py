@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from kinesphere.errors import InputError
 from kinesphere.skeleton import MIRROR, SMPL22, FloatArray, Skeleton
 
 MIN_FPS, MAX_FPS = 1.0, 480.0
+_FEW_FRAMES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +142,9 @@ def forward_kinematics(
     translation: FloatArray, rotations: FloatArray, skeleton: Skeleton = SMPL22
 ) -> FloatArray:
     """Joint positions [T,J,3] from root translation [T,3] and local rotations [T,J,4]."""
+    # A few frames cost what the calls cost, so joints go level by level; many cost arithmetic, and matrices need more.
+    if len(rotations) <= _FEW_FRAMES:
+        return _by_levels(translation, rotations, skeleton)
     world = np.empty_like(rotations)
     positions = np.empty((*rotations.shape[:2], 3), dtype=np.float32)
     for joint, parent in enumerate(skeleton.parents):
@@ -150,6 +155,35 @@ def forward_kinematics(
             world[:, joint] = rot.multiply(world[:, parent], rotations[:, joint])
             positions[:, joint] = positions[:, parent] + rot.rotate(world[:, parent], skeleton.offsets[joint])
     return positions
+
+
+def _by_levels(translation: FloatArray, rotations: FloatArray, skeleton: Skeleton) -> FloatArray:
+    local = rot.to_matrix(np.asarray(rotations, dtype=np.float64))
+    world = np.empty_like(local)
+    positions = np.empty((*rotations.shape[:2], 3))
+    for joints, parents in _levels(skeleton.parents):
+        if parents[0] < 0:
+            world[:, joints] = local[:, joints]
+            positions[:, joints] = translation[:, None]
+        else:
+            turned = world[:, parents]
+            world[:, joints] = turned @ local[:, joints]
+            bones = turned @ skeleton.offsets[joints][:, :, None]
+            positions[:, joints] = positions[:, parents] + bones[..., 0]
+    return positions.astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _levels(parents: tuple[int, ...]) -> tuple[tuple[list[int], list[int]], ...]:
+    """Joints as far from the root as each other, and their parents, level after level."""
+    depths: list[int] = []
+    for parent in parents:
+        depths.append(0 if parent < 0 else depths[parent] + 1)
+    levels = []
+    for depth in range(max(depths) + 1):
+        joints = [joint for joint, found in enumerate(depths) if found == depth]
+        levels.append((joints, [parents[joint] for joint in joints]))
+    return tuple(levels)
 
 
 def check_fps(fps: float) -> None:

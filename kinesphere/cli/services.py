@@ -49,7 +49,7 @@ def addresses(
     Where none listens, services are started on free ports and stopped at the end. Raises ClickException on a call that
     fails for another reason than its input.
     """
-    from kinesphere.cli.stack import HOST, SERVICES, Ports, Stack, default_models, listening
+    from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, Stack, default_models, listening
     from kinesphere.wire import ServiceError
 
     usual = Ports()
@@ -67,8 +67,8 @@ def addresses(
             as_json=as_json,
         )
         ports = Ports.free()
-        with Stack(ports, default_models()) as stack:
-            with progress("Starting services", len(SERVICES), as_json=as_json) as advance:
+        with Stack(ports, default_models(), services=FOR_SENTENCES) as stack:
+            with progress("Starting services", len(FOR_SENTENCES), as_json=as_json) as advance:
                 stack.wait_ready(advance=advance)
             yield Addresses(*(f"{HOST}:{ports.of(name)}" for name in Addresses._fields))
     except ServiceError as error:

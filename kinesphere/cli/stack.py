@@ -20,7 +20,9 @@ from kinesphere.cli.children import Child, LineSink
 from kinesphere.errors import InputError
 
 # In the order of their start: a service that others call comes before them.
-SERVICES: Final = ("tokenizer", "decoder", "planner")
+SERVICES: Final = ("tokenizer", "decoder", "planner", "reactor")
+# Those that turn sentences into motion.
+FOR_SENTENCES: Final = SERVICES[:3]
 HOST: Final = "127.0.0.1"
 # A service that dies is noticed at once; a slow one on a busy machine is worth waiting for.
 READY_SECONDS: Final = 300.0
@@ -37,6 +39,7 @@ class Ports:
     tokenizer: int = 50052
     decoder: int = 50053
     valkey: int | None = 50054
+    reactor: int = 50055
 
     def of(self, service: str) -> int:
         port: int = getattr(self, service)
@@ -44,8 +47,8 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Four ports that nobody uses right now."""
-        held = [socket.socket() for _ in range(4)]
+        """Five ports that nobody uses right now."""
+        held = [socket.socket() for _ in range(5)]
         try:
             for each in held:
                 each.bind((HOST, 0))
@@ -64,12 +67,13 @@ class StackError(click.ClickException):
 class Stack:
     """Start with ``start``, ask ``check`` now and then, end with ``stop``; or use it in a ``with`` block.
 
-    sink: gets every line that a child prints, with the child's name.
+    sink: gets every line that a child prints, with the child's name. services: those to run, of SERVICES.
     """
 
     ports: Ports
     models: Path
     sink: LineSink = lambda name, line: None
+    services: tuple[str, ...] = field(default_factory=lambda: SERVICES)
     children: dict[str, Child] = field(default_factory=dict)
     _deaths: dict[str, list[float]] = field(default_factory=dict)
     _scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -89,7 +93,7 @@ class Stack:
 
     def start(self) -> None:
         """Start every process. Raises InputError naming a port that is taken."""
-        for name in (*SERVICES, "valkey"):
+        for name in (*self.services, "valkey"):
             port = self.ports.valkey if name == "valkey" else self.ports.of(name)
             if port is not None and listening(HOST, port):
                 raise InputError(
@@ -98,7 +102,7 @@ class Stack:
         self._scratch = tempfile.TemporaryDirectory(prefix="kinesphere-")
         if self.ports.valkey is not None:
             self._start("valkey")
-        for name in SERVICES:
+        for name in self.services:
             self._start(name)
 
     def wait_ready(
@@ -106,13 +110,13 @@ class Stack:
     ) -> None:
         """Return when every service says that it serves. Raises StackError with the last lines of one that does not."""
         began = time.monotonic()
-        waiting = list(SERVICES)
+        waiting = list(self.services)
         while waiting:
             for child in self.children.values():
                 if child.returncode is not None:
                     raise StackError(_obituary(child))
             waiting = [name for name in waiting if not serving(f"{HOST}:{self.ports.of(name)}")]
-            advance(len(SERVICES) - len(waiting))
+            advance(len(self.services) - len(waiting))
             if waiting and time.monotonic() - began > timeout:
                 raise StackError(
                     f"{waiting[0]} is not ready after {timeout:g} s" + _tail(self.children[waiting[0]])
@@ -168,7 +172,7 @@ class Stack:
         root = str(Path(__file__).resolve().parents[2])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH", "")]))
         env["PYTHONUNBUFFERED"] = "1"
-        # Torch-free, yet several libraries start a thread for each core; three services on few cores are slower so.
+        # Torch-free, yet several libraries start a thread for each core; many services on few cores are slower so.
         env.setdefault("OMP_NUM_THREADS", "1")
         env.setdefault("KINESPHERE_LOG_FORMAT", "console")
         env["KINESPHERE_MODELS"] = str(self.models)

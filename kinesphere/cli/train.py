@@ -11,7 +11,7 @@ import click
 
 from kinesphere.cli.output import json_option
 
-STAGES = ("evaluator", "tokenizer", "vae", "decoder", "sft")
+STAGES = ("evaluator", "tokenizer", "vae", "decoder", "sft", "prior_vae", "prior", "hhi", "hsi", "fwsr")
 
 
 @click.command(short_help="Train one stage from a recipe.")

@@ -12,7 +12,7 @@ import click
 from kinesphere.cli.output import emit, json_option, note, progress
 from kinesphere.cli.stack import HOST, READY_SECONDS, SERVICES, Ports, Stack, default_models
 
-_COLOURS = {"tokenizer": "cyan", "decoder": "green", "planner": "magenta"}
+_COLOURS = {"tokenizer": "cyan", "decoder": "green", "planner": "magenta", "reactor": "yellow"}
 _PORT = click.IntRange(1, 65535)
 
 
@@ -20,6 +20,7 @@ _PORT = click.IntRange(1, 65535)
 @click.option("--planner-port", type=_PORT, default=Ports.planner, show_default=True)
 @click.option("--tokenizer-port", type=_PORT, default=Ports.tokenizer, show_default=True)
 @click.option("--decoder-port", type=_PORT, default=Ports.decoder, show_default=True)
+@click.option("--reactor-port", type=_PORT, default=Ports.reactor, show_default=True)
 @click.option("--valkey-port", type=_PORT, default=Ports.valkey, show_default=True)
 @click.option("--no-valkey", is_flag=True, help="Start none (set KINESPHERE_REDIS_URL to use another).")
 @click.option(
@@ -35,14 +36,16 @@ _PORT = click.IntRange(1, 65535)
 @click.option("-q", "--quiet", is_flag=True, help="Do not show what the services log.")
 @json_option
 def up(
-    planner_port: int, tokenizer_port: int, decoder_port: int, valkey_port: int, no_valkey: bool,
-    models: Path | None, timeout: float, quiet: bool, as_json: bool,
+    planner_port: int, tokenizer_port: int, decoder_port: int, reactor_port: int, valkey_port: int,
+    no_valkey: bool, models: Path | None, timeout: float, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Run the tokenizer, decoder and planner services and an embedded Valkey here, until Ctrl-C.
+    """Run the tokenizer, decoder, planner and reactor services and an embedded Valkey here, until Ctrl-C.
 
     A service that dies is started again, three times a minute at most. With --json, one line says when all is ready.
     """
-    ports = Ports(planner_port, tokenizer_port, decoder_port, None if no_valkey else valkey_port)
+    ports = Ports(
+        planner_port, tokenizer_port, decoder_port, None if no_valkey else valkey_port, reactor_port
+    )
     stack = Stack(ports, models or default_models(), _quiet if quiet or as_json else _show)
     # A plain `kill` ends this as cleanly as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akinesphere/v1/errors.proto\x12\rkinesphere.v1*\xc5\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_INPUT\x10\x01\x12\x1b\n\x17\x45RROR_REASON_QUEUE_FULL\x10\x02\x12\"\n\x1e\x45RROR_REASON_MESSAGE_TOO_LARGE\x10\x03\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x04\x12%\n!ERROR_REASON_UPSTREAM_UNAVAILABLE\x10\x05\x12\x19\n\x15\x45RROR_REASON_DEADLINE\x10\x06\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x07\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x08\x12\x1d\n\x19\x45RROR_REASON_PRECONDITION\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1akinesphere/v1/errors.proto\x12\rkinesphere.v1*\xd7\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_INPUT\x10\x01\x12\x1b\n\x17\x45RROR_REASON_QUEUE_FULL\x10\x02\x12\"\n\x1e\x45RROR_REASON_MESSAGE_TOO_LARGE\x10\x03\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x04\x12%\n!ERROR_REASON_UPSTREAM_UNAVAILABLE\x10\x05\x12\x19\n\x15\x45RROR_REASON_DEADLINE\x10\x06\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x07\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x08\x12\x1d\n\x19\x45RROR_REASON_PRECONDITION\x10\t\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\n\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x0b\x12\x1d\n\x19\x45RROR_REASON_OUT_OF_RANGE\x10\x0c\x12\x1c\n\x18\x45RROR_REASON_NO_CAPACITY\x10\r\x12\x1c\n\x18\x45RROR_REASON_SLOW_READER\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kinesphere.v1.errors_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=46
-  _globals['_ERRORREASON']._serialized_end=371
+  _globals['_ERRORREASON']._serialized_end=517
 # @@protoc_insertion_point(module_scope)

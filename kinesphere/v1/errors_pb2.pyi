@@ -44,6 +44,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL: a fault of the server. The metadata's `error_id` finds it in the server's log."""
     ERROR_REASON_PRECONDITION: _ErrorReason.ValueType  # 9
     """FAILED_PRECONDITION: this server lacks what the call needs, for instance a model or an index. Do not retry."""
+    ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 10
+    """NOT_FOUND: there is no such session; it was closed, or has expired. Do not retry."""
+    ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 11
+    """ABORTED: another call holds what this one needs, or has taken it over. Look at why there are two before a retry."""
+    ERROR_REASON_OUT_OF_RANGE: _ErrorReason.ValueType  # 12
+    """OUT_OF_RANGE: the frames asked for are no longer kept, or do not exist yet. Ask for others."""
+    ERROR_REASON_NO_CAPACITY: _ErrorReason.ValueType  # 13
+    """RESOURCE_EXHAUSTED: this replica runs as many sessions as it can. `google.rpc.RetryInfo` says when to try again;
+    another replica may have room now.
+    """
+    ERROR_REASON_SLOW_READER: _ErrorReason.ValueType  # 14
+    """RESOURCE_EXHAUSTED: the client did not read its answers for too long, and they were given up."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The `reason` of the `google.rpc.ErrorInfo` (domain `kinesphere.dev`) in the details of every failed call, without the
@@ -72,4 +84,16 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
 """INTERNAL: a fault of the server. The metadata's `error_id` finds it in the server's log."""
 ERROR_REASON_PRECONDITION: ErrorReason.ValueType  # 9
 """FAILED_PRECONDITION: this server lacks what the call needs, for instance a model or an index. Do not retry."""
+ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 10
+"""NOT_FOUND: there is no such session; it was closed, or has expired. Do not retry."""
+ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 11
+"""ABORTED: another call holds what this one needs, or has taken it over. Look at why there are two before a retry."""
+ERROR_REASON_OUT_OF_RANGE: ErrorReason.ValueType  # 12
+"""OUT_OF_RANGE: the frames asked for are no longer kept, or do not exist yet. Ask for others."""
+ERROR_REASON_NO_CAPACITY: ErrorReason.ValueType  # 13
+"""RESOURCE_EXHAUSTED: this replica runs as many sessions as it can. `google.rpc.RetryInfo` says when to try again;
+another replica may have room now.
+"""
+ERROR_REASON_SLOW_READER: ErrorReason.ValueType  # 14
+"""RESOURCE_EXHAUSTED: the client did not read its answers for too long, and they were given up."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,7 +24,13 @@ from google.protobuf.message import Message
 from prometheus_client import Counter, Histogram
 
 from services.common import errors, logs, validation
-from services.common.errors import DeadlineError, DrainingError, InvalidRequestError, UnauthenticatedError
+from services.common.errors import (
+    DeadlineError,
+    DrainingError,
+    InvalidRequestError,
+    SlowReaderError,
+    UnauthenticatedError,
+)
 from services.common.limits import Admission
 from services.common.metrics import Metrics
 from services.common.tracing import Tracing
@@ -51,6 +57,7 @@ class Calls(grpc.aio.ServerInterceptor):
         tracing: Tracing,
         default_deadline: float,
         max_deadline: float,
+        slow_reader: float,
         tokens: Sequence[str] = (),
     ) -> None:
         self._admission = admission
@@ -58,6 +65,7 @@ class Calls(grpc.aio.ServerInterceptor):
         self._tracing = tracing
         self._default_deadline = default_deadline
         self._max_deadline = max_deadline
+        self._slow_reader = slow_reader
         self._tokens = tuple(token.encode() for token in tokens)
         self._wrapped: dict[str, Handler] = {}
         self._finished: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
@@ -131,7 +139,12 @@ class Calls(grpc.aio.ServerInterceptor):
             started, first = time.perf_counter(), True
             try:
                 async for message in answers:
-                    await context.write(message)
+                    # Once its window is full, a client that does not read holds this up for ever.
+                    try:
+                        async with asyncio.timeout(self._slow_reader):
+                            await context.write(message)
+                    except TimeoutError as error:
+                        raise SlowReaderError(f"nothing was read for {self._slow_reader:g} s") from error
                     if first:
                         first_seconds.observe(time.perf_counter() - started)
                         first = False
@@ -184,7 +197,14 @@ class Calls(grpc.aio.ServerInterceptor):
         except Exception as error:
             failure = errors.failure(error, method)
             code = failure.code.name
-            await context.abort(failure.code, failure.message, (*failure.trailing_metadata, *trailing))
+            try:
+                # To a client that does not read, the status would wait behind what is not read.
+                async with asyncio.timeout(_CUT_SECONDS if isinstance(error, SlowReaderError) else None):
+                    await context.abort(
+                        failure.code, failure.message, (*failure.trailing_metadata, *trailing)
+                    )
+            except TimeoutError:
+                raise asyncio.CancelledError from error  # gRPC then resets the stream
         finally:
             # Once the answer is on its way, with this task's request id.
             seconds = time.perf_counter() - started

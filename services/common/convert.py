@@ -80,7 +80,7 @@ def motion_to_proto(motion: Motion) -> motion_pb2.Motion:
         betas=motion.betas if motion.betas is not None else (),
         person_id=motion.person_id or "",
     )
-    return _pack(
+    return pack(
         message, translation=motion.translation, rotations=motion.rotations, positions=motion.positions
     )
 
@@ -109,7 +109,7 @@ def chunk_to_proto(motion: Motion, start_frame: int) -> motion_pb2.MotionChunk:
     message = motion_pb2.MotionChunk(
         start_frame=start_frame, start_seconds=start_frame / motion.fps, num_frames=motion.num_frames
     )
-    return _pack(
+    return pack(
         message, translation=motion.translation, rotations=motion.rotations, positions=motion.positions
     )
 
@@ -141,7 +141,7 @@ def skeleton_from_proto(message: skeleton_pb2.Skeleton, path: str = "skeleton") 
 
 def skeleton_to_proto(skeleton: Skeleton) -> skeleton_pb2.Skeleton:
     message = skeleton_pb2.Skeleton(name=_SKELETON, joint_names=skeleton.names, parents=skeleton.parents)
-    return _pack(message, offsets=skeleton.offsets)
+    return pack(message, offsets=skeleton.offsets)
 
 
 def tokens_from_proto(
@@ -188,7 +188,7 @@ def tokens_to_proto(
 
 
 def tensor_to_proto(array: NDArray[np.floating[Any]]) -> tokens_pb2.FloatTensor:
-    return _pack(tokens_pb2.FloatTensor(shape=array.shape), values=array)
+    return pack(tokens_pb2.FloatTensor(shape=array.shape), values=array)
 
 
 def tensor_from_proto(message: tokens_pb2.FloatTensor, path: str = "tensor") -> FloatArray:
@@ -215,7 +215,7 @@ def _array(path: str, values: Sequence[float], shape: tuple[int, ...], limit: fl
     return array.reshape(shape)
 
 
-def _pack(message: _Message, **arrays: NDArray[np.floating[Any]]) -> _Message:
+def pack(message: _Message, **arrays: NDArray[np.floating[Any]]) -> _Message:
     """Set packed ``repeated float`` fields from arrays: their wire form is the array's bytes, so no list is made."""
     for name, array in arrays.items():
         number = message.DESCRIPTOR.fields_by_name[name].number

@@ -57,6 +57,13 @@ class QueueFullError(ServiceError):
     reason = errors_pb2.ERROR_REASON_QUEUE_FULL
 
 
+class SlowReaderError(ServiceError):
+    """The client does not read its answers."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = errors_pb2.ERROR_REASON_SLOW_READER
+
+
 class DeadlineError(ServiceError):
     """The call's time is up."""
 

@@ -62,6 +62,7 @@ class Server:
             tracing=self._traces,
             default_deadline=settings.default_deadline,
             max_deadline=settings.max_deadline,
+            slow_reader=settings.slow_reader_seconds,
             tokens=[token.get_secret_value() for token in settings.tokens],
         )
         self._server = grpc.aio.server(interceptors=[self._calls], options=_options(settings))

@@ -45,6 +45,9 @@ class ServiceSettings(BaseSettings):
     max_queue: int = Field(128, ge=0, le=100_000, description="calls that wait; one more is refused at once")
     default_deadline: float = Field(120, gt=0, le=86_400, description="seconds, when the client sets none")
     max_deadline: float = Field(600, gt=0, le=86_400, description="seconds; a longer deadline is cut to it")
+    slow_reader_seconds: float = Field(
+        60, gt=0, le=3600, description="seconds for which a client may leave its answers unread"
+    )
     max_message_bytes: int = Field(
         16 * MIB, ge=4096, le=512 * MIB, description="largest message that is taken"
     )

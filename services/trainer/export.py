@@ -123,6 +123,41 @@ def quantize_weights(file: Path, smallest: int = 4096) -> None:
     onnx.save(model, str(file))
 
 
+def compact(file: Path) -> None:
+    """Make a graph of unrolled steps smaller: it says the same constants, and long scoped names, thousands of times.
+
+    Equal constants become one and every inner value gets a short name; inputs, outputs and results stay the same. For
+    graphs without branches or loops.
+    """
+    model = onnx.load(str(file))
+    graph = model.graph
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    known: dict[bytes, str] = {}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Constant" and node.output[0] not in names:
+            value = node.attribute[0].SerializeToString()
+            if value in known:
+                names[node.output[0]] = known[value]
+                continue
+            known[value] = f"v{len(names)}"
+        nodes.append(node)
+        for output in node.output:
+            names.setdefault(output, f"v{len(names)}")
+    for tensor in graph.initializer:
+        tensor.name = names.setdefault(tensor.name, f"w{len(names)}")
+    for node in nodes:
+        renamed = (
+            [names[value] if value else "" for value in node.input],
+            [names[value] for value in node.output],
+        )
+        node.name, node.input[:], node.output[:] = "", renamed[0], renamed[1]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
+
+
 def stored_as_half(name: str, array: NDArray[Any]) -> tuple[onnx.TensorProto, onnx.NodeProto]:
     """The float16 initializer of a float32 tensor ``name``, and the Cast that gives the tensor back."""
     half = numpy_helper.from_array(np.ascontiguousarray(array, np.float16), f"{name}.fp16")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kinesphere.errors import InputError
 
 RECIPES = Path(__file__).parent / "recipes"
-Stage = Literal["evaluator", "tokenizer", "vae", "decoder", "sft"]
+Stage = Literal["evaluator", "tokenizer", "vae", "decoder", "sft", "prior_vae", "prior", "hhi", "hsi", "fwsr"]
 
 
 class Optimizer(BaseModel):

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kinesphere.errors import InputError
+from services.trainer.networks.primitive_vae import PrimitiveVAE, PrimitiveVAEConfig
+from services.trainer.networks.prior import Prior, PriorConfig
 from services.trainer.networks.tokenizer import MotionTokenizer, TokenizerConfig
 from services.trainer.networks.vae import MotionVAE, VAEConfig
 from services.trainer.recipes import load_recipe
@@ -39,6 +41,22 @@ def trained_vae(recipe: str, runs: Path = RUNS) -> MotionVAE:
     """The averaged weights of a VAE recipe's run."""
     loaded = load_recipe(recipe)
     network = MotionVAE(VAEConfig(**loaded.network))
+    _load(network, loaded.name, runs)
+    return network
+
+
+def trained_primitive_vae(recipe: str, runs: Path = RUNS) -> PrimitiveVAE:
+    """The averaged weights of a run of the reactor's VAE."""
+    loaded = load_recipe(recipe)
+    network = PrimitiveVAE(PrimitiveVAEConfig(**loaded.network))
+    _load(network, loaded.name, runs)
+    return network
+
+
+def trained_prior(recipe: str, runs: Path = RUNS) -> Prior:
+    """The averaged weights of a run of the reactor's prior."""
+    loaded = load_recipe(recipe)
+    network = Prior(PriorConfig(**loaded.network))
     _load(network, loaded.name, runs)
     return network
 

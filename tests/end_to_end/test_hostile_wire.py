@@ -10,10 +10,10 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from kinesphere.cli.stack import HOST, SERVICES, Stack
-from kinesphere.v1 import decoder_pb2, planner_pb2, tokenizer_pb2
+from kinesphere.v1 import decoder_pb2, planner_pb2, reactor_pb2, tokenizer_pb2
 from tests.services.common.raw import announce, peak_memory
 
-FILES = {"planner": planner_pb2, "tokenizer": tokenizer_pb2, "decoder": decoder_pb2}
+FILES = {"planner": planner_pb2, "tokenizer": tokenizer_pb2, "decoder": decoder_pb2, "reactor": reactor_pb2}
 METHODS = [
     (service, method.full_name.rpartition(".")[0], method.name)
     for service, file in FILES.items()

@@ -71,7 +71,7 @@ def test_killed_it_leaves_nothing_behind(models: Path, tmp_path: Path) -> None:
         assert said["planner"] == f"{HOST}:{ports.planner}"
         assert all(serving(f"{HOST}:{ports.of(name)}") for name in SERVICES)
         family = children(process.pid)
-        assert len(family) == 4
+        assert len(family) == 5
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert eventually(lambda: not any(map(alive, family)))
@@ -85,10 +85,10 @@ def test_a_killed_service_comes_back_and_ctrl_c_ends_everything(models: Path, tm
         (victim,) = [pid for pid in before if "services.decoder" in Path(f"/proc/{pid}/cmdline").read_text()]
         os.kill(victim, signal.SIGKILL)
         assert eventually(
-            lambda: victim not in children(process.pid) and len(children(process.pid)) == 4, READY
+            lambda: victim not in children(process.pid) and len(children(process.pid)) == 5, READY
         )
         assert eventually(lambda: serving(f"{HOST}:{ports.decoder}"), READY)
-        assert len(children(process.pid) & before) == 3
+        assert len(children(process.pid) & before) == 4
         family = children(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, (tmp_path / "up.log").read_text()

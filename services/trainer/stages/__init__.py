@@ -13,6 +13,11 @@ _CLASSES = {
     "vae": "VAEStage",
     "decoder": "DecoderStage",
     "sft": "SFTStage",
+    "prior_vae": "PrimitiveVAEStage",
+    "prior": "PriorStage",
+    "hhi": "PartnerStage",
+    "hsi": "SceneStage",
+    "fwsr": "RefinementStage",
 }
 
 

@@ -48,6 +48,8 @@ class Planner(planner_pb2_grpc.PlannerServiceServicer):
             if request.text == "bad word":
                 raise InputError("text", "holds a bad word")
             yield planner_pb2.GenerateResponse(thought=planner_pb2.Thought(text=request.text))
+            while request.text == "flood":
+                yield planner_pb2.GenerateResponse(thought=planner_pb2.Thought(text="x" * 65_536))
             if request.text == "hold":
                 await self.gate.wait()
             elif request.text == "forever":

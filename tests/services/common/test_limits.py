@@ -121,6 +121,17 @@ async def test_cancelling_stops_the_work(running: Any) -> None:
     await _until(lambda: running.servicer.left == 1 and running.server.admission.running == 0)
 
 
+async def test_a_client_that_does_not_read_is_given_up(start: Any) -> None:
+    running = await start(slow_reader_seconds=0.3, max_concurrency=1)
+    deaf = running.planner.Generate(Generate(text="flood"))
+    await _until(lambda: running.servicer.entered == 1)
+    await _until(lambda: running.servicer.left == 1)  # the servicer is told to stop
+    assert await running.generate() == ["walk", "end"]  # and its place is free
+    with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+        async for _ in deaf:
+            pass
+
+
 async def test_drain_ends_calls_in_flight_and_refuses_new_ones(start: Any, refused: Refuse) -> None:
     running = await start(drain_seconds=5)
     running.servicer.gate.clear()
