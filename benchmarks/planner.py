@@ -3,8 +3,9 @@
     python -m benchmarks.planner [planner_compact .cache/planners/planner_smollm2 ...]
 
 A planner is a name in the model repository or a path, with ``@transformers`` to run it on that engine. Likelihoods are
-of the served graph, token by token, on clips of the validation split. Plans come from PlannerService.Generate with the
-services as `kinesphere up` starts them; evaluator and probes as in `kinesphere eval`. Needs `kinesphere data build`.
+of the served graph, token by token under the grammar, on clips of the validation split. Plans come from
+PlannerService.Generate with the services as `kinesphere up` starts them; evaluator and probes as in `kinesphere eval`.
+Needs `kinesphere data build`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ from kinesphere.text import TextEncoder
 from services.planner.engines.base import LanguageModel
 from services.planner.engines.onnx import make_session
 from services.planner.generation import Block
+from services.planner.grammar import CaptionGrammar, Grammar, PlanGrammar
 from services.planner.loading import Planner, load_planner
 from services.planner.settings import PlannerSettings
+from services.trainer.thoughts import thought_of
 
 DEFAULTS: Final = ("planner_compact", ".cache/planners/planner_smollm2")
 CALLERS: Final = (1, 8)
@@ -80,10 +83,10 @@ def settings(candidate: str, models: Path) -> PlannerSettings:
 
 @dataclass(frozen=True)
 class Example:
-    """A held-out clip: a caption, its reading, its tokens and the features they came from."""
+    """A held-out clip: a caption, what is to be thought, its tokens and the features they came from."""
 
     caption: str
-    reading: str
+    thought: str
     blocks: list[Block]
     semantic: FloatArray
     detail: FloatArray
@@ -102,7 +105,7 @@ def examples(dataset: ClipDataset, models: Path, count: int) -> list[Example]:
         details = detail.reshape(-1, DETAILS_PER_BLOCK).tolist()
         blocks = [Block(code, tuple(four)) for code, four in zip(semantic.tolist(), details, strict=True)]
         caption = clip.captions[int(rng.integers(len(clip.captions)))].text
-        found.append(Example(caption, clip.reading, blocks, coarse, fine))
+        found.append(Example(caption, thought_of(clip.reading), blocks, coarse, fine))
     return found
 
 
@@ -117,13 +120,14 @@ def likelihoods(planner: Planner, found: Sequence[Example]) -> tuple[float, floa
             rows, mask = encoder.encode([example.caption])
             features = rows[0][mask[0]]
         answer = [token for block in example.blocks for token in v.block_ids(block.semantic, block.details)]
-        written = [*v.encode(example.reading), v.think_end, v.answer, *answer]
+        written = [*v.encode(example.thought), v.think_end, v.answer, *answer]
         prompt = prompter.plan(example.caption, features=features, blocks=len(example.blocks))
-        plans.append((prompt, written))
+        plans.append((prompt, written, PlanGrammar(v, max_thought=len(written))))
         seen = prompter.caption(
             semantic_features=example.semantic, detail_features=example.detail, blocks=example.blocks
         )
-        captions.append((seen, [*v.encode(example.caption), v.text_end]))
+        said = [*v.encode(example.caption), v.text_end]
+        captions.append((seen, said, CaptionGrammar(v, max_tokens=len(said))))
     motion = thought = 0.0
     tokens = 0
     for example, logs in zip(found, nats(planner.model, plans), strict=True):
@@ -133,13 +137,14 @@ def likelihoods(planner: Planner, found: Sequence[Example]) -> tuple[float, floa
     words = sum(float(logs.sum()) for logs in nats(planner.model, captions))
     return (
         motion / tokens,
-        thought / sum(len(example.reading) for example in found),
+        thought / sum(len(example.thought) for example in found),
         words / sum(len(example.caption) for example in found),
     )
 
 
-def nats(model: LanguageModel, items: Sequence[tuple[FloatArray, list[int]]]) -> list[FloatArray]:
-    """For every prompt [S,D] and what follows it: the negative log-likelihood of each following token."""
+def nats(model: LanguageModel, items: Sequence[tuple[FloatArray, list[int], Grammar]]) -> list[FloatArray]:
+    """For every prompt [S,D] and what follows it: the negative log-likelihood of each following token, among those that
+    the grammar allows there, as they are sampled."""
     found: list[list[float]] = [[] for _ in items]
     for start in range(0, len(items), model.max_rows):
         rows: dict[int, int] = {}
@@ -150,10 +155,13 @@ def nats(model: LanguageModel, items: Sequence[tuple[FloatArray, list[int]]]) ->
         while rows:
             feed = {}
             for row, index in list(rows.items()):
-                token = items[index][1][len(found[index])]
+                _, following, grammar = items[index]
+                token = following[len(found[index])]
                 scores = logits[row].astype(np.float64)
-                peak = scores.max()
-                found[index].append(float(peak + np.log(np.exp(scores - peak).sum()) - scores[token]))
+                possible = scores[grammar.allowed()]
+                peak = possible.max()
+                found[index].append(float(peak + np.log(np.exp(possible - peak).sum()) - scores[token]))
+                grammar.advance(token)
                 if len(found[index]) == len(items[index][1]):
                     model.release(row)
                     del rows[row]
