@@ -24,6 +24,7 @@ OTHER_EXTRAS: Final = ("draw", "embedded", "data", "train")
 MODELS: Final = (
     "tokenizer_encode", "tokenizer_decode", "embed_motion", "embed_text", "decoder_window", "vae_encode",
     "planner_compact", "planner_compact_embed", "planner_compact_prefix", "planner_compact_motion",
+    "reactor_segment", "reactor_refine",
 )  # fmt: skip
 NEEDED_MEMORY: Final = 2_000_000_000
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from kinesphere.representations import hml263
 from services.trainer.data import MotionData
-from services.trainer.export import export_onnx, write_card
+from services.trainer.export import compact, export_onnx, write_card
 from services.trainer.loop import TrainingStage
 from services.trainer.networks.denoiser import Denoiser, DenoiserConfig
 from services.trainer.networks.tokenizer import MotionTokenizer
@@ -258,6 +258,7 @@ class DecoderStage(TrainingStage):
             WindowSampler(denoiser, self.tokenizer, self.vae), inputs, ["motion", "latents"], folder, dynamic={},
             tolerance=5e-2, int8=True,
         )  # fmt: skip
+        compact(folder / "1" / "model.onnx")
         write_card(
             folder, "decoder_window",
             f"One window of the latent diffusion decoder: {config.steps} DDIM steps and the causal VAE decoder.",
