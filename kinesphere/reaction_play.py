@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -138,7 +138,6 @@ async def play(
         np.stack([frame.translation for frame in answers]),
         np.stack([frame.rotations for frame in answers]),
         rate,
-        person_id="agent",
     )
     beats = round((stream.times[-1] - stream.times[0]) * rate) + 1
     return Played(
@@ -203,8 +202,3 @@ class _Stream:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._complete.wait(), _ANSWER_SECONDS)
         self._reaction.finish()
-
-
-def named(partner: Motion) -> Motion:
-    """The partner with a name, where pictures tell it from the agent."""
-    return replace(partner, person_id="partner")

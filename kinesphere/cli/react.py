@@ -61,11 +61,11 @@ def react(
     one for this command and stops it afterwards.
     """
     wanted = artifacts.parse_formats(formats)
-    from kinesphere.reaction_play import check, live_rate, named, on_the_floor
+    from kinesphere.reaction_play import check, live_rate, on_the_floor
 
     _check_session(intent, seed)
     with progress(f"Reading {partner.name}", None, as_json=as_json):
-        motion = named(on_the_floor(artifacts.load(partner, "partner")))
+        motion = on_the_floor(artifacts.load(partner, "partner"))
     check(motion, fps, distance)
     began = time.monotonic()
     with reactor_addresses(address, as_json=as_json) as replicas:
