@@ -123,7 +123,7 @@ def _check_session(intent: str, seed: int | None) -> None:
     from kinesphere.cli.limits import check_limits
     from kinesphere.v1 import reactor_pb2
 
-    if seed is not None and seed >= 2**63:
+    if seed is not None and not -(2**63) <= seed < 2**63:
         raise InputError("seed", "is larger than 63 bits")
     try:
         session = reactor_pb2.Session(intent=intent, seed=seed)
