@@ -20,6 +20,7 @@ from kinesphere.errors import InputError
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("up:up", "Run all services and an embedded Valkey in this terminal."),
     "generate": ("generate:generate", "Turn a sentence into motion files."),
+    "react": ("react:react", "Let a body answer the person in a motion file, live."),
     "caption": ("caption:caption", "Describe the motion in a file in words."),
     "search": ("search:search", "Find clips that fit a sentence or a motion."),
     "encode": ("tokens:encode", "Turn a motion file into tokens."),

@@ -34,9 +34,17 @@ def check_suffix(path: Path, field: str) -> str:
     return suffix
 
 
-def write(motion: Motion, path: Path, title: str = "", body: Path | None = None) -> Path:
+def write(
+    motion: Motion,
+    path: Path,
+    title: str = "",
+    body: Path | None = None,
+    others: Sequence[Motion] = (),
+    names: Sequence[str] = (),
+) -> Path:
     """Write one file; its suffix says what. body: a SMPL-X model file for a .glb.
 
+    others: people around the motion's own, whom pictures show too, in one world. names: one a person in pictures.
     Raises InputError on a suffix that is unknown, or one that takes no body.
     """
     suffix = check_suffix(path, "out")
@@ -50,15 +58,15 @@ def write(motion: Motion, path: Path, title: str = "", body: Path | None = None)
     elif suffix == "png":
         from kinesphere.drawing.contact_sheet import contact_sheet
 
-        contact_sheet(motion, path, title)
+        contact_sheet([motion, *others], path, title, together=bool(others), names=names)
     elif suffix == "html":
         from kinesphere.drawing.viewer import write_viewer
 
-        write_viewer(motion, path, title=title)
+        write_viewer([motion, *others], path, title=title, names=names)
     else:
         from kinesphere.drawing.video import write_video
 
-        write_video(motion, path, title)
+        write_video([motion, *others], path, title, names=names)
     return path
 
 
@@ -68,11 +76,14 @@ def write_all(
     formats: Sequence[str],
     title: str = "",
     advance: Callable[[float], None] = lambda done: None,
+    *,
+    others: Sequence[Motion] = (),
+    names: Sequence[str] = (),
 ) -> dict[str, Path]:
-    """Write ``stem.bvh``, ``stem.glb``...; ``advance`` is told how many files are done."""
+    """Write ``stem.bvh``, ``stem.glb``...; ``advance`` is told how many are done. others, names: see ``write``."""
     made: dict[str, Path] = {}
     for done, name in enumerate(formats, start=1):
-        made[name] = write(motion, stem.with_name(f"{stem.name}.{name}"), title)
+        made[name] = write(motion, stem.with_name(f"{stem.name}.{name}"), title, others=others, names=names)
         advance(done)
     return made
 

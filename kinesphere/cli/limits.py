@@ -32,7 +32,7 @@ def check_limits(message: Message) -> None:
         own = getattr(rules, kind)
         value = getattr(message, field.name)
         if kind == "string":
-            if not value.strip():
+            if own.min_len and not value.strip():
                 raise InputError(field.name, "is empty")
             if own.max_len and len(value) > own.max_len:
                 raise InputError(

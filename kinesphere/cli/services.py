@@ -11,6 +11,7 @@ import click
 from kinesphere.cli.output import Command, note, progress
 
 if TYPE_CHECKING:
+    from kinesphere.cli.stack import Ports
     from kinesphere.client import Client
 
 
@@ -49,7 +50,7 @@ def addresses(
     Where none listens, services are started on free ports and stopped at the end. Raises ClickException on a call that
     fails for another reason than its input.
     """
-    from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, Stack, default_models, listening
+    from kinesphere.cli.stack import FOR_SENTENCES, HOST, Ports, listening
     from kinesphere.wire import ServiceError
 
     usual = Ports()
@@ -62,17 +63,47 @@ def addresses(
                 decoder or f"{HOST}:{usual.decoder}",
             )
             return
-        note(
-            "No services are running: starting them for this command (`kinesphere up` keeps them).",
-            as_json=as_json,
-        )
-        ports = Ports.free()
-        with Stack(ports, default_models(), services=FOR_SENTENCES) as stack:
-            with progress("Starting services", len(FOR_SENTENCES), as_json=as_json) as advance:
-                stack.wait_ready(advance=advance)
+        with _started(FOR_SENTENCES, as_json=as_json) as ports:
             yield Addresses(*(f"{HOST}:{ports.of(name)}" for name in Addresses._fields))
     except ServiceError as error:
         raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def reactor_addresses(given: str = "", *, as_json: bool) -> Iterator[tuple[str, ...]]:
+    """Where the reactor's replicas listen: those of ``given`` (commas between them); without any, ``kinesphere up``'s.
+
+    Where none listens, one is started on a free port and stopped at the end. Raises ClickException as ``addresses``.
+    """
+    from kinesphere.cli.stack import HOST, Ports, listening
+    from kinesphere.wire import ServiceError
+
+    usual = Ports().reactor
+    named = tuple(filter(None, (part.strip() for part in given.split(","))))
+    try:
+        if named or listening(HOST, usual):
+            yield named or (f"{HOST}:{usual}",)
+            return
+        with _started(("reactor",), as_json=as_json) as ports:
+            yield (f"{HOST}:{ports.reactor}",)
+    except ServiceError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _started(services: tuple[str, ...], *, as_json: bool) -> Iterator[Ports]:
+    """``services`` on free ports while the block runs."""
+    from kinesphere.cli.stack import Ports, Stack, default_models
+
+    note(
+        "No services are running: starting them for this command (`kinesphere up` keeps them).",
+        as_json=as_json,
+    )
+    ports = Ports.free()
+    with Stack(ports, default_models(), services=services) as stack:
+        with progress("Starting services", len(services), as_json=as_json) as advance:
+            stack.wait_ready(advance=advance)
+        yield ports
 
 
 @contextmanager

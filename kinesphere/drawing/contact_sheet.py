@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from kinesphere.body import facing, yaw
 from kinesphere.drawing.camera import Camera
-from kinesphere.drawing.figure import PALETTES, Palette, as_list, body_points
+from kinesphere.drawing.figure import PALETTES, Palette, across, as_list, body_points
 from kinesphere.drawing.raster import GRID, INK, SCALE, SKY, SOLID, Painter, font, mix
 from kinesphere.drawing.surroundings import blocks, footprint
 from kinesphere.errors import InputError
@@ -36,6 +36,7 @@ def contact_sheet(
     labels: Sequence[str] | None = None,
     together: bool = False,
     scene: Scene | None = None,
+    names: Sequence[str] = (),
 ) -> Path:
     """Write a PNG with ``poses`` (2 to 16) poses of each motion, evenly spaced from the first frame to the last.
 
@@ -45,7 +46,7 @@ def contact_sheet(
 
     labels: one line of text a motion. together: draw all motions as people of one scene, in one row, seen from the side
     so that those who face each other do not hide each other.
-    scene: what stands around them, in the motions' world.
+    scene: what stands around them, in the motions' world. names: one a person, told beside the colours of the limbs.
     Returns ``path``. Raises InputError on no motion, on another skeleton, or on a count of poses out of range.
     """
     if not 2 <= poses <= 16:
@@ -60,12 +61,7 @@ def contact_sheet(
     if title:
         draw.text((14, 12), _fitted(title, width - 330, 22), fill=INK, font=font(22))
     if head:
-        for at, name, colour in (
-            (width - 160, "left", PALETTES[0].left),
-            (width - 84, "right", PALETTES[0].right),
-        ):
-            draw.rounded_rectangle((at, 17, at + 14, 31), 4, fill=colour)
-            draw.text((at + 20, 14), name, fill=INK, font=font(17))
+        _legend(draw, width, names)
     for index, row in enumerate(rows):
         top = head + index * row_height
         picture = _row(row, poses, scene)
@@ -78,6 +74,24 @@ def contact_sheet(
     path = Path(path)
     sheet.save(path, format="PNG", optimize=False)
     return path
+
+
+def _legend(draw: ImageDraw.ImageDraw, width: int, names: Sequence[str]) -> None:
+    """At the right end of the header: the colours of left and right, beside each person's name if there are any."""
+    if not names:
+        entries = [(width - 160, "left", [PALETTES[0].left]), (width - 84, "right", [PALETTES[0].right])]
+    else:
+        entries, at = [], width - 14
+        for index in reversed(range(len(names))):
+            palette = PALETTES[index % len(PALETTES)]
+            at -= 46 + int(font(17).getlength(names[index]))
+            entries.append((at, names[index], [palette.left, palette.right]))
+            at -= 14
+    for at, name, colours in entries:
+        for place, colour in enumerate(colours):
+            left = at + 17 * place
+            draw.rounded_rectangle((left, 17, left + 14, 31), 4, fill=colour)
+        draw.text((at + 17 * len(colours) + 3, 14), name, fill=INK, font=font(17))
 
 
 def _fitted(text: str, pixels: int, size: int) -> str:
@@ -100,7 +114,7 @@ def _row(people: Sequence[Motion], poses: int, scene: Scene | None = None) -> Im
     heading = float(yaw(people[0].positions[:1])[0])
     panel = _panel(people, scene)
     target_height, distance = _fit(points, panel, together=len(people) > 1)
-    azimuth = _across(points, heading + 0.6) if len(people) > 1 else heading + 0.6
+    azimuth = across(points, heading + 0.6)
     picture = Image.new("RGB", (panel[0] * poses + MAP, panel[1]), SKY)
     for number in range(poses):
         now = [body[at[number]] for body, at in zip(points, frames, strict=True)]
@@ -131,16 +145,6 @@ def _row(people: Sequence[Motion], poses: int, scene: Scene | None = None) -> Im
 def _panel(people: Sequence[Motion], scene: Scene | None) -> tuple[int, int]:
     """Pixels of one pose's picture: wider where several people or things share it."""
     return PANEL_TOGETHER if len(people) > 1 or scene is not None else PANEL
-
-
-def _across(points: Sequence[FloatArray], usual: float) -> float:
-    """The azimuth that sees the first two people side by side, over time; of the two, the one nearer to ``usual``."""
-    frames = min(len(body) for body in points)
-    between = np.abs(points[1][:frames, 0] - points[0][:frames, 0])[:, [0, 2]]
-    signs = np.sign(np.prod((points[1][:frames, 0] - points[0][:frames, 0])[:, [0, 2]], axis=1).sum() + 1e-9)
-    x, z = between.mean(axis=0) * np.array([1.0, signs])
-    side = float(np.arctan2(z, -x)) if abs(x) + abs(z) > 1e-3 else usual
-    return side if np.cos(side - usual) >= 0 else side + np.pi
 
 
 def _fit(points: Sequence[FloatArray], panel: tuple[int, int], *, together: bool) -> tuple[float, float]:

@@ -147,3 +147,19 @@ def aligned(motions: Sequence[Motion], fps: float) -> list[FloatArray]:
         curve = p1 + 0.5 * t * (p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0)))
         result.append(curve.astype(np.float32))
     return result
+
+
+def across(points: Sequence[FloatArray], usual: float) -> float:
+    """The azimuth (radians) that sees the first two people side by side, over time.
+
+    Those who face each other do not hide each other then. Of the two such, the one nearer to ``usual``; ``usual`` for
+    one person alone. points: [T,26,3] a person.
+    """
+    if len(points) < 2:
+        return usual
+    frames = min(len(body) for body in points)
+    between = np.abs(points[1][:frames, 0] - points[0][:frames, 0])[:, [0, 2]]
+    signs = np.sign(np.prod((points[1][:frames, 0] - points[0][:frames, 0])[:, [0, 2]], axis=1).sum() + 1e-9)
+    x, z = between.mean(axis=0) * np.array([1.0, signs])
+    side = float(np.arctan2(z, -x)) if abs(x) + abs(z) > 1e-3 else usual
+    return side if np.cos(side - usual) >= 0 else side + np.pi

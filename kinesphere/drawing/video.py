@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from kinesphere.body import yaw
 from kinesphere.drawing.camera import Camera
-from kinesphere.drawing.figure import PALETTES, aligned, as_list
-from kinesphere.drawing.raster import INK, SKY, Painter, mix
+from kinesphere.drawing.figure import PALETTES, across, aligned, as_list
+from kinesphere.drawing.raster import INK, SKY, Painter, font, mix
 from kinesphere.errors import InputError
 from kinesphere.motion import Motion
 from kinesphere.skeleton import FloatArray
@@ -32,12 +32,14 @@ def write_video(
     *,
     size: tuple[int, int] = (640, 480),
     fps: float | None = None,
+    names: Sequence[str] = (),
 ) -> Path:
     """Write ``.mp4`` or ``.gif``, chosen by the suffix; several motions are people of one scene.
 
-    The camera looks from the front left of where the first person starts; it stays still when the whole movement fits
-    and otherwise follows the people's smoothed middle. size: pixels, even numbers, 64 to 2048. fps: frames a second of
-    the file (default 30 for MP4, 20 for GIF), positions being interpolated smoothly. Returns ``path``.
+    The camera looks from the front left of where the first person starts, and at two or more from the side; it stays
+    still when the whole movement fits and otherwise follows the people's smoothed middle. size: pixels, even numbers,
+    64 to 2048. fps: frames a second of the file (default 30 for MP4, 20 for GIF), positions being interpolated
+    smoothly. names: one a person, written in the colour of the left limbs. Returns ``path``.
     Raises InputError on another suffix, a size or length out of range, or nothing to draw.
     """
     path = Path(path)
@@ -52,7 +54,7 @@ def write_video(
     rate = fps if fps is not None else (_GIF_FPS if suffix == ".gif" else 30.0)
     if not 1 <= rate <= 120:
         raise InputError("fps", f"{rate:g} is outside 1 to 120")
-    frames = _frames(people, rate, size, title)
+    frames = _frames(people, rate, size, title, names)
     if suffix == ".gif":
         _write_gif(frames, path, rate)
     else:
@@ -60,11 +62,13 @@ def write_video(
     return path
 
 
-def _frames(people: Sequence[Motion], fps: float, size: tuple[int, int], title: str) -> Iterator[Image.Image]:
+def _frames(
+    people: Sequence[Motion], fps: float, size: tuple[int, int], title: str, names: Sequence[str]
+) -> Iterator[Image.Image]:
     points = aligned(people, fps)
     palettes = [PALETTES[index % len(PALETTES)] for index in range(len(people))]
     targets, distance = _camera_path(points, fps, size)
-    azimuth = float(yaw(people[0].positions[:1])[0]) + 0.6
+    azimuth = across(points, float(yaw(people[0].positions[:1])[0]) + 0.6)
     total = len(points[0])
     for frame in range(total):
         painter = Painter(Camera(targets[frame], distance, azimuth, 0.3, size, _FOV))
@@ -77,6 +81,10 @@ def _frames(people: Sequence[Motion], fps: float, size: tuple[int, int], title: 
         painter.figures(now, palettes)
         if title:
             painter.text((14, 12), _line(title, size[0]), 17)
+        left = 14.0
+        for name, palette in zip(names, palettes, strict=False):
+            painter.text((left, size[1] - 24), name, 14, palette.left)
+            left += font(14).getlength(name) + 14
         painter.text(
             (size[0] - 12, size[1] - 24), f"{frame / fps:.1f} s", 14, mix(INK, SKY, 0.3), anchor="ra"
         )

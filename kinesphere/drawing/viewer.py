@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kinesphere.body import yaw
-from kinesphere.drawing.figure import PALETTES, as_list, body_points, capsules
+from kinesphere.drawing.figure import PALETTES, across, as_list, body_points, capsules
 from kinesphere.errors import InputError
 from kinesphere.motion import Motion
 from kinesphere.skeleton import FloatArray
@@ -30,14 +30,15 @@ def write_viewer(
 ) -> Path:
     """Write a self-contained HTML page that plays the motions (people of one scene); returns ``path``.
 
-    Drag orbits, wheel or pinch zooms, right drag moves, space plays, arrows step a frame. Positions are kept to the
-    millimetre. title, caption: text over the picture (any characters; never read as HTML). names: one a person.
+    Drag orbits, wheel or pinch zooms, right drag moves, space plays, arrows step a frame. Two people or more are first
+    seen from the side. Positions are kept to the millimetre. title, caption: text over the picture (any characters;
+    never read as HTML). names: one a person.
     Raises InputError when there is nothing to draw or a person moves over more than 65 m.
     """
     people = as_list(motions)
+    bodies = [body_points(motion.positions) for motion in people]
     records = []
-    for index, motion in enumerate(people):
-        points = body_points(motion.positions)
+    for index, (motion, points) in enumerate(zip(people, bodies, strict=True)):
         origin, packed = _packed(points)
         name = names[index] if names and index < len(names) else motion.person_id or f"person {index + 1}"
         records.append(
@@ -54,12 +55,12 @@ def write_viewer(
     data = {
         "title": title or "Motion",
         "caption": caption,
-        "points": body_points(people[0].positions[:1]).shape[1],
+        "points": bodies[0].shape[1],
         "capsules": [[c.a, c.b, c.ra, c.rb, c.side] for c in capsules()],
         "people": records,
         "height": 0.9,
         "distance": 4.2 + 1.6 * apart,
-        "azimuth": float(yaw(people[0].positions[:1])[0]) + 0.6,
+        "azimuth": across(bodies, float(yaw(people[0].positions[:1])[0]) + 0.6),
         "paused": paused,
     }
     # "<" is escaped so that no text can end the script element.

@@ -222,6 +222,49 @@ def test_two_who_face_each_other_are_seen_from_the_side(tmp_path: Path, heading:
     assert np.percentile(left, 98) < np.percentile(right, 2)
 
 
+@pytest.mark.parametrize("heading", [0.0, 0.8, -1.4, 2.5])
+def test_the_viewer_first_shows_two_from_the_side_and_one_from_the_front(
+    tmp_path: Path, heading: float
+) -> None:
+    ahead = np.array([np.sin(heading), 0.0, np.cos(heading)], dtype=np.float32)
+    first = walker(20, heading=heading)
+    second = walker(20, heading=heading + np.pi)
+    second = Motion.from_rotations(second.translation + 2.5 * ahead, second.rotations, 20.0)
+    both = viewer_data(write_viewer([first, second], tmp_path / "both.html"))["azimuth"]
+    alone = viewer_data(write_viewer(first, tmp_path / "one.html"))["azimuth"]
+    assert isinstance(both, float)
+    assert isinstance(alone, float)
+    assert abs(np.cos(both - heading)) < 0.1
+    assert np.cos(alone - heading) == pytest.approx(np.cos(0.6), abs=0.05)
+
+
+def test_names_of_people_are_written_in_sheets_and_films(tmp_path: Path) -> None:
+    two = [walker(8), walker(8, heading=1.0)]
+    plain, told = (
+        contact_sheet(two, tmp_path / f"{number}.png", "two", poses=2, together=True, names=names)
+        for number, names in enumerate([(), ("agent", "partner")])
+    )
+    colours = []
+    for path in (plain, told):
+        with Image.open(path) as image:
+            corner = image.convert("RGB").crop((image.width - 400, 8, image.width - 8, 40))
+            colours.append({tuple(pixel) for pixel in np.asarray(corner).reshape(-1, 3).tolist()})
+    assert PALETTES[1].left not in colours[0]
+    assert {PALETTES[0].left, PALETTES[0].right, PALETTES[1].left, PALETTES[1].right} <= colours[1]
+    films = [
+        write_video(two, tmp_path / f"{len(names)}.gif", names=names) for names in ((), ("agent", "partner"))
+    ]
+    pictures = []
+    for film in films:
+        with Image.open(film) as image:
+            pictures.append(np.asarray(image.convert("RGB")).astype(int))
+    changed = np.argwhere(np.abs(pictures[1] - pictures[0]).max(axis=-1) > 60)
+    # Something was written at the lower left, and nowhere else.
+    assert len(changed) > 100
+    assert changed[:, 0].min() > 440
+    assert changed[:, 1].max() < 200
+
+
 def test_things_are_drawn_where_they_stand(tmp_path: Path) -> None:
     filled = np.zeros((10, 10, 10), dtype=bool)
     filled[3:7, 0:6, 3:7] = True
