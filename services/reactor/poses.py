@@ -54,6 +54,16 @@ def last_poses(motion: Motion) -> FloatArray:
     return last
 
 
+def on_the_floor(translation: FloatArray, joints: FloatArray) -> FloatArray:
+    """Root translations [n,3] of bodies with world joints [n,22,3], lifted where a joint would be below the floor.
+
+    Only what leaves is lifted. The networks go on from what they made: lifted bodies are none that they know.
+    """
+    lifted = translation.copy()
+    lifted[:, 1] += np.maximum(0.0, -joints[..., 1].min(axis=1))
+    return lifted
+
+
 def died_down(poses: FloatArray, kept: float = _DYING) -> FloatArray:
     """The pose [91] after ``poses`` [2,91], when ``kept`` of their movement goes on."""
     translation, rotations = split(poses)
