@@ -27,7 +27,7 @@ from services.reactor.networks import Networks
 log = structlog.get_logger(__name__)
 _TOGETHER: Final = 0.001  # seconds: those that are due so soon are taken along
 _IDLE: Final = 1.0
-_JOINTS: Final = LAYOUT["joints"]
+_JOINTS, _ROOT = LAYOUT["joints"], LAYOUT["translation"]
 
 
 class Ticker:
@@ -145,7 +145,9 @@ class Ticker:
 def _frames(due: list[Live], places: FloatArray, now: float) -> list[Published]:
     """The clients' frames: where each lies between the model's last two."""
     made = np.stack([live.agent.poses[1] for live in due])
-    joints = np.stack([live.agent.rows[1, _JOINTS].reshape(NUM_JOINTS, 3) for live in due])
+    rows = np.stack([live.agent.rows[1] for live in due])
+    # A pose that was lifted onto the floor takes its joints along.
+    joints = rows[:, _JOINTS].reshape(-1, NUM_JOINTS, 3) + (made[:, :3] - rows[:, _ROOT])[:, None]
     if len(between := np.flatnonzero(places < 1.0 - 1e-6)):
         first = np.stack([due[place].agent.poses[0] for place in between])
         made[between] = poses.between(first, made[between], places[between])

@@ -25,11 +25,17 @@ def partner(seconds: float, fps: float = 30.0) -> Motion:
     return on_the_floor(Motion.from_rotations(np.zeros((frames, 3), np.float32), rotations, fps))
 
 
+async def sessions(client: AsyncReactionClient) -> set[str]:
+    """Names of the replica's sessions; other tests leave some."""
+    return {session.name async for session in client.sessions()}
+
+
 async def test_the_agents_rate_is_its_own(replica: Replica) -> None:
     told: list[float] = []
     async with AsyncReactionClient([replica.address]) as client:
+        before = await sessions(client)
         played = await play(client, partner(1.5), fps=20, seed=1, distance=3, progress=told.append)
-        assert [session async for session in client.sessions()] == []
+        assert await sessions(client) == before
     assert played.agent.fps == 20
     assert [frame.sequence for frame in played.frames] == list(range(len(played.frames)))
     # The last frame of the partner was answered, and the first frame kept is one that answers.
@@ -45,11 +51,11 @@ async def test_the_agents_rate_is_its_own(replica: Replica) -> None:
 
 async def test_a_session_that_others_close_is_told(replica: Replica) -> None:
     async with AsyncReactionClient([replica.address]) as client:
-        begun = asyncio.Event()
+        begun, before = asyncio.Event(), await sessions(client)
         playing = asyncio.create_task(play(client, partner(20), seed=1, progress=lambda seconds: begun.set()))
         async with asyncio.timeout(10):
             await begun.wait()
-            (name,) = [session.name async for session in client.sessions()]
+            (name,) = await sessions(client) - before
             await client.end(name)
             with pytest.raises(ServiceError) as failure:
                 await playing
