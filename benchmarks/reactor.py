@@ -30,7 +30,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import machine
+from benchmarks.machine import idle_share, machine
 from kinesphere.cli.stack import HOST, Ports, serving, valkey_binary
 from kinesphere.motion import forward_kinematics
 from kinesphere.reaction_client import AgentFrame, AsyncReactionClient
@@ -179,19 +179,6 @@ async def killed(first: Replica, second: Replica, sessions: int) -> dict[str, An
         "longest_gap_ms": round(max(gaps) * 1000),
         "sessions_with_a_wrong_frame": wrong,
     }
-
-
-def idle_share(seconds: float = 1.0) -> float:
-    """Share of all processors that was idle over ``seconds``."""
-
-    def read() -> tuple[int, int]:
-        fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-        return fields[3] + fields[4], sum(fields)
-
-    before = read()
-    time.sleep(seconds)
-    after = read()
-    return (after[0] - before[0]) / max(1, after[1] - before[1])
 
 
 def untrained(folder: Path) -> Path:

@@ -16,7 +16,7 @@ _SUBJECT: Final = re.compile(
     r"(?=(?:is |are )?\w+(?:s|es|ing)\b)",
     re.IGNORECASE,
 )
-_STILL: Final = "Stand still."
+STILL: Final = "Stand still."
 _TRAVEL: Final = re.compile(r"^(?P<way>(?:Walk|Run) [a-z ]+?) (?P<metres>[\d.]+) m (?P<pace>[a-z ]+)\.$")
 
 
@@ -46,8 +46,8 @@ def prolonged(first: str, second: str) -> str | None:
 
     Standing still, and travel of one kind and pace, whose metres add up.
     """
-    if first == second == _STILL:
-        return _STILL
+    if first == second == STILL:
+        return STILL
     a, b = _TRAVEL.match(first), _TRAVEL.match(second)
     if not a or not b or a["way"] != b["way"] or a["pace"] != b["pace"]:
         return None

@@ -6,6 +6,7 @@ MiniLM's features as a prefix, and ``base: smollm2``, SmolLM2-135M-Instruct with
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 from kinesphere import motion_language as words
 from kinesphere.datasets.clips import Clip
-from services.trainer.chaining import chain_captions, prolonged
+from services.trainer.chaining import STILL, chain_captions, prolonged
 from services.trainer.data import MotionData, TextFeatures, pad_features
 from services.trainer.language_models import build_qwen3, load_smollm2, save_planner
 from services.trainer.loop import TrainingStage
@@ -110,6 +111,9 @@ class SFTStage(TrainingStage):
         self.train.weights /= self.train.weights.sum()
         short = [i for i, c in enumerate(self.train.clips) if self._short(c)]
         self.short = [self.train.clips[i] for i in short]
+        self.short_by_topic: defaultdict[str, list[Clip]] = defaultdict(list)
+        for clip in self.short:
+            self.short_by_topic[clip.topic].append(clip)
         self.short_weights = self.train.weights[short] / self.train.weights[short].sum()
 
     def coded(self, clip: Clip, offset: int = 0) -> CodedMotion:
@@ -147,10 +151,10 @@ class SFTStage(TrainingStage):
     def longer(self, action: Action, clip: Clip, rng: np.random.Generator) -> Action:
         """The action in the same words for as long as somebody might ask: travel goes on, after gestures one stands."""
         stands = clip.topic in GESTURES
-        alike = [other for other in self.short if other.topic == ("stand" if stands else clip.topic)]
+        alike = self.short_by_topic["stand" if stands else clip.topic]
         for at in rng.permutation(len(alike))[:16]:
             more = self.action(alike[at], rng)
-            thought = prolonged("Stand still." if stands else action.thought, more.thought)
+            thought = prolonged(STILL if stands else action.thought, more.thought)
             blocks = int(rng.integers(1, len(more.semantic) + 1)) if stands else len(more.semantic)
             if not thought or len(action.semantic) + blocks > CHAIN_BLOCKS:
                 continue
