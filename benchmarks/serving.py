@@ -357,7 +357,8 @@ def plot(result: dict[str, Any], path: Path) -> None:
     ]
     left.set_xticks(places, labels)
     left.set(ylabel="p50, ms", title=f"Overhead at 10 calls/s a caller (target below {TARGET_MS} ms)")
-    left.legend(frameon=False)
+    left.margins(y=0.2)  # room for the legend above the bars
+    left.legend(frameon=False, ncols=3, loc="upper center", fontsize=8)
     over = result["overload"]
     names = {
         "accepted_alone": "accepted,\nalone",
