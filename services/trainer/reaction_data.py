@@ -145,12 +145,13 @@ class ReactionData:
         return [text for sample in self.samples for text in sample.item.text]
 
     def draw(self, rng: np.random.Generator, count: int, segments: int, *, goals: float = 0.7) -> Batch:
-        """Stretches of ``segments`` from anywhere in the samples; one that is too short stands still at its end. A
-        scene's goal is the sample's, or where its pelvis is at its end, and is given with the probability ``goals``."""
+        """Stretches of ``segments``; one that is too short stands still at its end. A third begins shortly before an
+        answer does (waiting is what there is most of), the others anywhere. A scene's goal is the sample's, or where
+        its pelvis is at its end, and is given with the probability ``goals``."""
         frames = frames_of(segments)
-        picks = rng.integers(len(self.samples), size=count)
-        begins = [int(rng.integers(0, max(0, self.samples[p].item.frames - frames) + 1)) for p in picks]
-        return self.stretch([self.samples[p] for p in picks], begins, frames, rng.random(count) < goals)
+        samples = [self.samples[pick] for pick in rng.integers(len(self.samples), size=count)]
+        begins = [_begin(sample.item, frames, rng) for sample in samples]
+        return self.stretch(samples, begins, frames, rng.random(count) < goals)
 
     def stretch(
         self, samples: list[Sample], begins: list[int], frames: int, aimed: NDArray[np.bool_]
@@ -178,6 +179,14 @@ class ReactionData:
             seen=torch.from_numpy(seen), goals=torch.from_numpy(goals), scenes=[s.scene for s in samples],
             texts=[s.item.text for s in samples],
         )  # fmt: skip
+
+
+def _begin(item: Reaction, frames: int, rng: np.random.Generator) -> int:
+    """Where a stretch of ``frames`` is cut out of a reaction."""
+    last = max(0, item.frames - frames)
+    if item.answer is not None and rng.random() < 1 / 3:
+        return int(np.clip(item.answer - rng.integers(frames), 0, last))
+    return int(rng.integers(0, last + 1))
 
 
 def partner_inputs(
