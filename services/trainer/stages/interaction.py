@@ -41,7 +41,7 @@ _WINDOW = slice(0, 11)
 
 class InteractionStage(TrainingStage):
     """Stretches of several segments; from the second on the body is, more and more often, where the network led it, and
-    the target leads it half the way back to the recording (``options.pull``)."""
+    the target leads it half the way back to the recording, as far as steps allow (``options.pull``)."""
 
     network: AdaptedPrior
     domain: Domain
