@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from kinesphere.motion import forward_kinematics
-from kinesphere.scenes import Scene
+from kinesphere.scenes import Raster
 from kinesphere.skeleton import FloatArray
 from kinesphere.v1 import motion_pb2
 from kinesphere.v1 import reactor_pb2 as pb
@@ -40,7 +40,7 @@ class Published:
 class Live:
     """Made when a replica takes the session, dropped when it lets go of it. Used from one event loop."""
 
-    def __init__(self, id: str, lease: Lease, settings: pb.Session, scene: Scene | None, kept: int) -> None:
+    def __init__(self, id: str, lease: Lease, settings: pb.Session, scene: Raster | None, kept: int) -> None:
         stored = lease.stored
         self.id, self.fence = id, lease.fence
         self.events = Events()
@@ -66,7 +66,7 @@ class Live:
         else:
             self.agent = Agent(settings.seed)
 
-    def change(self, stored: Stored, settings: pb.Session, scene: Scene | None) -> None:
+    def change(self, stored: Stored, settings: pb.Session, scene: Raster | None) -> None:
         """Take over what the session's settings have become."""
         self.settings = replace(stored, state=b"")
         goal = settings.goal if settings.HasField("goal") else None

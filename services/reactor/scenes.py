@@ -1,13 +1,18 @@
-"""Scenes from the wire."""
+"""Scenes from the wire, as bodies look them up."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from kinesphere.errors import InputError
-from kinesphere.scenes import Affordance, Box, DistanceField, Scene
+from kinesphere.scenes import Affordance, Box, DistanceField, Raster, Scene
 from kinesphere.v1 import scene_pb2 as pb
 
 _AFFORDANCES: Final[dict[int, Affordance]] = {
@@ -17,6 +22,53 @@ _AFFORDANCES: Final[dict[int, Affordance]] = {
     pb.AFFORDANCE_REACH: "reach",
 }
 MAX_CELLS: Final = 2_000_000  # a distance field of more takes seconds and too much memory for a session
+_RECENT: Final = 4  # scenes that are kept though no session runs in them: those of sessions about to run
+
+
+class Scenes:
+    """Builds each scene once, for all sessions in it, one after another in a thread that no frame waits for.
+
+    Used from one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scenes")
+        self._built: WeakValueDictionary[bytes, Raster] = WeakValueDictionary()
+        self._recent: deque[Raster] = deque(maxlen=_RECENT)
+
+    async def built(self, message: pb.Scene, path: str) -> Raster | None:
+        """The scene; None for an empty one. A call that is cancelled while others are built costs nothing.
+
+        Raises InputError as ``from_proto`` does.
+        """
+        if not message.ByteSize():
+            return None
+        key = await asyncio.to_thread(_key, message)
+        found = self._built.get(key)
+        if found is None:
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._build, key, message, path
+            )
+        if found is not None and found not in self._recent:
+            self._recent.append(found)
+        return found
+
+    def _build(self, key: bytes, message: pb.Scene, path: str) -> Raster | None:
+        """In the thread. Whoever waited here before may have asked for the same scene."""
+        found = self._built.get(key)
+        if found is None:
+            scene = from_proto(message, path)
+            if scene is None:
+                return None
+            try:
+                found = self._built[key] = Raster(scene)
+            except InputError as error:
+                raise InputError(path, error.reason) from error
+        return found
+
+
+def _key(message: pb.Scene) -> bytes:
+    return sha256(message.SerializeToString(deterministic=True)).digest()
 
 
 def from_proto(message: pb.Scene, path: str) -> Scene | None:

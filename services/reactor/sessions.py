@@ -11,13 +11,14 @@ from typing import Final
 import numpy as np
 
 from kinesphere.errors import InputError
-from kinesphere.scenes import Scene
+from kinesphere.scenes import Raster
 from kinesphere.text import FEATURE_WIDTH, TextEncoder
 from kinesphere.v1 import reactor_pb2 as pb
 from services.common import convert
-from services.reactor import poses, scenes, state
+from services.reactor import poses, state
 from services.reactor.agent import Agent
 from services.reactor.errors import ConflictError, NotFoundError
+from services.reactor.scenes import Scenes
 from services.reactor.store import TAKEN, Store, Stored
 
 DEFAULT_FPS: Final = 20.0
@@ -43,6 +44,7 @@ class Sessions:
     def __init__(self, store: Store, encoder: TextEncoder) -> None:
         self._store = store
         self._encoder = encoder
+        self._scenes = Scenes()
 
     async def create(self, request: pb.CreateSessionRequest) -> pb.Session:
         """Raises InputError naming the field of the scene or the history that cannot be used."""
@@ -53,7 +55,7 @@ class Sessions:
             if asked.HasField(field):
                 getattr(settings, field).CopyFrom(getattr(asked, field))
         _with_defaults(settings)
-        await asyncio.to_thread(scenes.from_proto, settings.scene, "session.scene")
+        await self._scenes.built(settings.scene, "session.scene")
         initial = b""
         if request.HasField("history"):
             motion = await asyncio.to_thread(convert.motion_from_proto, request.history, "history")
@@ -108,13 +110,13 @@ class Sessions:
                 elif asked.HasField(path):  # type: ignore[arg-type]
                     getattr(settings, path).CopyFrom(getattr(asked, path))
 
-        await asyncio.to_thread(scenes.from_proto, asked.scene, "session.scene")
+        await self._scenes.built(asked.scene, "session.scene")
         await self._change(id_of(asked.name), change)
         return await self.get(id_of(asked.name))
 
     async def apply(self, id: str, asked: pb.SessionChange) -> None:
         """A change that came in a React stream. Raises UpstreamError without the store."""
-        await asyncio.to_thread(scenes.from_proto, asked.scene, "change.scene")
+        await self._scenes.built(asked.scene, "change.scene")
         await self._change(id, lambda settings: _apply(asked, settings))
 
     async def applied(self, stored: Stored, asked: pb.SessionChange) -> Stored:
@@ -122,10 +124,10 @@ class Sessions:
         settings, text = await self._edited(stored, lambda settings: _apply(asked, settings))
         return replace(stored, settings=settings, text=text)
 
-    async def opened(self, stored: Stored) -> tuple[pb.Session, Scene | None]:
+    async def opened(self, stored: Stored) -> tuple[pb.Session, Raster | None]:
         """The settings of a session that is about to run, and its surroundings."""
         settings = pb.Session.FromString(stored.settings)
-        return settings, await asyncio.to_thread(scenes.from_proto, settings.scene, "session.scene")
+        return settings, await self._scenes.built(settings.scene, "session.scene")
 
     async def _change(self, id: str, change: Change) -> None:
         """Read, change, write, again while somebody else does the same. Raises NotFoundError, ConflictError."""
