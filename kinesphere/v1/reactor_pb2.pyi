@@ -182,7 +182,9 @@ class Session(_message.Message):
 
     @_builtins.property
     def scene(self) -> _scene_pb2.Scene:
-        """Surroundings: boxes and occupancy. Absent: an endless flat floor at y = 0."""
+        """Surroundings: boxes, and an occupancy or a mesh; together they reach over at most 20,000 m2 of floor. Absent: an
+        endless flat floor at y = 0.
+        """
 
     @_builtins.property
     def goal(self) -> _scene_pb2.Point:
