@@ -64,6 +64,11 @@ class DistanceField:
         """[nx,ny,nz] which cells are filled."""
         return self.values < 0
 
+    def scaled(self, factor: float) -> DistanceField:
+        """The field with every length ``factor`` times as long."""
+        values, origin = (array * np.float32(factor) for array in (self.values, self.origin))
+        return DistanceField(values, self.cell * factor, origin)
+
     def mirrored(self) -> DistanceField:
         """The field seen in a mirror that lies in the YZ plane."""
         end = self.origin[0] + self.cell * len(self.values)

@@ -68,6 +68,13 @@ class Box:
         half = np.array([cos * width + sin * depth, height, sin * width + cos * depth]) / 2
         return self.centre - half, self.centre + half
 
+    def scaled(self, factor: float) -> Box:
+        """The box with every length ``factor`` times as long."""
+        (x, y, z), (width, height, depth) = self.centre, self.size
+        return replace(
+            self, centre=(factor * x, factor * y, factor * z), size=(factor * width, factor * height, factor * depth)
+        )  # fmt: skip
+
     def mirrored(self) -> Box:
         """The box seen in a mirror that lies in the YZ plane."""
         x, y, z = self.centre
@@ -100,6 +107,13 @@ class Scene:
         for solid in self.solids:
             nearest = np.minimum(nearest, solid.distance(points))
         return nearest
+
+    def scaled(self, factor: float) -> Scene:
+        """The scene with every length ``factor`` times as long, seen from the world's origin."""
+        if factor == 1.0:
+            return self
+        field = None if self.field is None else self.field.scaled(factor)
+        return Scene(self.id, tuple(box.scaled(factor) for box in self.boxes), field)
 
     def mirrored(self) -> Scene:
         """The scene seen in a mirror that lies in the YZ plane, as ``Motion.mirrored`` mirrors a body."""

@@ -19,6 +19,7 @@ from kinesphere.v1 import reactor_pb2 as pb
 from services.common import convert
 from services.reactor import poses, state
 from services.reactor.agent import Agent, Conditions
+from services.reactor.body import Body
 from services.reactor.clock import OutputClock
 from services.reactor.events import Events
 from services.reactor.partners import Partners, View
@@ -44,7 +45,8 @@ class Live:
         stored = lease.stored
         self.id, self.fence = id, lease.fence
         self.events = Events()
-        self.partners = Partners(self.events)
+        self.body = Body.of_session(settings)
+        self.partners = Partners(self.events, self.body.scale)
         self.sequence = stored.next
         self.fps = settings.fps
         self.clock = OutputClock(settings.fps, monotonic())
@@ -67,13 +69,16 @@ class Live:
             self.agent = Agent(settings.seed)
 
     def change(self, stored: Stored, settings: pb.Session, scene: Raster | None) -> None:
-        """Take over what the session's settings have become."""
+        """Take over what the session's settings have become. scene: in the units of its body."""
         self.settings = replace(stored, state=b"")
-        goal = settings.goal if settings.HasField("goal") else None
+        place = None
+        if settings.HasField("goal"):
+            goal = settings.goal
+            place = np.array([goal.x, goal.y, goal.z], np.float32) / np.float32(self.body.scale)
         self.conditions = Conditions(
             np.frombuffer(stored.text, np.float32),
             np.array([settings.interaction.people, settings.interaction.scene], np.float32),
-            np.array([goal.x, goal.y, goal.z], np.float32) if goal is not None else None,
+            place,
             scene,
         )
 
@@ -130,12 +135,12 @@ def published(
     return Published(sequence, stored, _message(sequence, fps, pose, joints, index, age))
 
 
-def replayed(frames: list[tuple[int, bytes]], fps: float) -> list[pb.ReactionFrame]:
-    """Frames from the store as they were sent."""
+def replayed(frames: list[tuple[int, bytes]], fps: float, body: Body) -> list[pb.ReactionFrame]:
+    """Frames of a body from the store as they were sent."""
     if not frames:
         return []
     known = np.stack([np.frombuffer(data, "<f4", poses.SIZE, _FRAME.size) for _, data in frames])
-    joints = forward_kinematics(*poses.split(known))
+    joints = forward_kinematics(*poses.split(known), body.skeleton)
     return [
         _message(sequence, fps, pose, place, *_FRAME.unpack_from(data))
         for (sequence, data), pose, place in zip(frames, known, joints, strict=True)

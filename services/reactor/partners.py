@@ -36,10 +36,12 @@ class View:
 
 
 class Partners:
-    """Used from one event loop; times are of its clock."""
+    """Used from one event loop; times are of its clock. What is seen is told in units of ``scale`` metres, those of the
+    agent's body."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, scale: float = 1.0) -> None:
         self._events = events
+        self._scale = np.float32(scale)
         self._tracks: dict[str, PartnerTrack] = {}
 
     def __len__(self) -> int:
@@ -61,7 +63,7 @@ class Partners:
         return track is max(self._tracks.values(), key=lambda each: each.weight, default=None)
 
     def view(self, pelvis: FloatArray, now: float) -> View:
-        """What is seen now from ``pelvis`` [3]."""
+        """What is seen now from ``pelvis`` [3], in the agent's units as all that is seen."""
         for track in list(self._tracks.values()):
             if (kind := track.silence(now)) is not None:
                 self._events.note(kind, track.person_id)
@@ -70,7 +72,7 @@ class Partners:
         tracks = list(self._tracks.values())
         if not tracks:
             return View([], np.ones(1, np.float32), None)
-        windows = [track.window(now) for track in tracks]
+        windows = [track.window(now) / self._scale for track in tracks]
         weights = np.array([_weight(window, pelvis) for window in windows])
         weights /= weights.sum()
         for track, weight in zip(tracks, weights, strict=True):
@@ -91,7 +93,7 @@ class Partners:
         for state in states:
             track = self._tracks[state.person_id] = PartnerTrack(state.person_id)
             track.weight = state.weight
-            track.restore(state.window, now)
+            track.restore(state.window * self._scale, now)
 
 
 def _weight(window: FloatArray, pelvis: FloatArray) -> float:

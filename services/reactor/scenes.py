@@ -26,6 +26,7 @@ _FORMATS: Final[dict[int, meshes.MeshFormat]] = {
     pb.Mesh.FORMAT_OBJ: "obj",
     pb.Mesh.FORMAT_PLY: "ply",
 }
+_Key = tuple[bytes, float]  # what it was made of, and its unit in metres
 MAX_CELLS: Final = 2_000_000  # a distance field of more takes seconds and too much memory for a session
 _RECENT: Final = 4  # scenes that are kept though no session runs in them: those of sessions about to run
 
@@ -38,17 +39,19 @@ class Scenes:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scenes")
-        self._built: WeakValueDictionary[bytes, Raster] = WeakValueDictionary()
+        self._built: WeakValueDictionary[_Key, Raster] = WeakValueDictionary()
         self._recent: deque[Raster] = deque(maxlen=_RECENT)
 
-    async def built(self, message: pb.Scene, path: str) -> Raster | None:
-        """The scene; None for an empty one. A call that is cancelled while others are built costs nothing.
+    async def built(self, message: pb.Scene, path: str, scale: float = 1.0) -> Raster | None:
+        """The scene in units of ``scale`` metres; None for an empty one.
+
+        A call that is cancelled while others are built costs nothing.
 
         Raises InputError as ``from_proto`` does.
         """
         if not message.ByteSize():
             return None
-        key = await asyncio.to_thread(_key, message)
+        key = await asyncio.to_thread(_key, message), scale
         found = self._built.get(key)
         if found is None:
             found = await asyncio.get_running_loop().run_in_executor(
@@ -58,7 +61,7 @@ class Scenes:
             self._recent.append(found)
         return found
 
-    def _build(self, key: bytes, message: pb.Scene, path: str) -> Raster | None:
+    def _build(self, key: _Key, message: pb.Scene, path: str) -> Raster | None:
         """In the thread. Whoever waited here before may have asked for the same scene."""
         found = self._built.get(key)
         if found is None:
@@ -66,7 +69,7 @@ class Scenes:
             if scene is None:
                 return None
             try:
-                found = self._built[key] = Raster(scene)
+                found = self._built[key] = Raster(scene.scaled(1 / key[1]))
             except InputError as error:
                 raise InputError(path, error.reason) from error
         return found

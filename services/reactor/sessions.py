@@ -14,9 +14,11 @@ from kinesphere.errors import InputError
 from kinesphere.scenes import Raster
 from kinesphere.text import FEATURE_WIDTH, TextEncoder
 from kinesphere.v1 import reactor_pb2 as pb
+from kinesphere.v1 import scene_pb2
 from services.common import convert
-from services.reactor import poses, state
+from services.reactor import state
 from services.reactor.agent import Agent
+from services.reactor.body import REFERENCE, Body
 from services.reactor.errors import ConflictError, NotFoundError
 from services.reactor.scenes import Scenes
 from services.reactor.store import TAKEN, Store, Stored
@@ -55,15 +57,17 @@ class Sessions:
             if asked.HasField(field):
                 getattr(settings, field).CopyFrom(getattr(asked, field))
         _with_defaults(settings)
-        await self._scenes.built(settings.scene, "session.scene")
-        initial = b""
+        body, initial = REFERENCE, b""
         if request.HasField("history"):
             motion = await asyncio.to_thread(convert.motion_from_proto, request.history, "history")
             if motion.seconds < _MIN_HISTORY:
                 raise InputError(
                     "history.num_frames", f"last {motion.seconds:g} s, at least {_MIN_HISTORY:g} s"
                 )
-            initial = state.pack(Agent(settings.seed, poses.last_poses(motion)).state(), [])
+            body = Body.of_history(motion)
+            body.tell(settings)
+            initial = state.pack(Agent(settings.seed, body.last_poses(motion)).state(), [])
+        await self._scenes.built(settings.scene, "session.scene", body.scale)
         text = await self._embedded(settings.intent)
         id = secrets.token_hex(8)
         await self._store.create(id, settings.SerializeToString(), text, initial)
@@ -110,13 +114,13 @@ class Sessions:
                 elif asked.HasField(path):  # type: ignore[arg-type]
                     getattr(settings, path).CopyFrom(getattr(asked, path))
 
-        await self._scenes.built(asked.scene, "session.scene")
+        await self._check(id_of(asked.name), asked.scene, "session.scene")
         await self._change(id_of(asked.name), change)
         return await self.get(id_of(asked.name))
 
     async def apply(self, id: str, asked: pb.SessionChange) -> None:
         """A change that came in a React stream. Raises UpstreamError without the store."""
-        await self._scenes.built(asked.scene, "change.scene")
+        await self._check(id, asked.scene, "change.scene")
         await self._change(id, lambda settings: _apply(asked, settings))
 
     async def applied(self, stored: Stored, asked: pb.SessionChange) -> Stored:
@@ -125,9 +129,17 @@ class Sessions:
         return replace(stored, settings=settings, text=text)
 
     async def opened(self, stored: Stored) -> tuple[pb.Session, Raster | None]:
-        """The settings of a session that is about to run, and its surroundings."""
+        """The settings of a session that is about to run, and its surroundings in the units of its body."""
         settings = pb.Session.FromString(stored.settings)
-        return settings, await self._scenes.built(settings.scene, "session.scene")
+        scale = Body.of_session(settings).scale
+        return settings, await self._scenes.built(settings.scene, "session.scene", scale)
+
+    async def _check(self, id: str, scene: scene_pb2.Scene, path: str) -> None:
+        """Raises InputError when the session cannot be in ``scene``, NotFoundError when there is none."""
+        if scene.ByteSize():
+            stored, _, _ = await self._store.read(id)
+            scale = Body.of_session(pb.Session.FromString(stored.settings)).scale
+            await self._scenes.built(scene, path, scale)
 
     async def _change(self, id: str, change: Change) -> None:
         """Read, change, write, again while somebody else does the same. Raises NotFoundError, ConflictError."""
