@@ -12,6 +12,8 @@ like; how much floor they reach over is bounded.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Final
 
 import numpy as np
@@ -33,6 +35,8 @@ _TILE: Final = 32  # columns along a tile's edge
 _TILE_FLOOR: Final = (_TILE * STEP) ** 2
 _HEIGHTS: Final = (np.arange(CELLS[1]) + 0.5) * CELL
 _BITS: Final = 1 << np.arange(CELLS[1], dtype=np.uint16)
+_HEAD: Final = struct.Struct("<II")  # version, tiles
+_VERSION: Final = 1
 _NOWHERE: Final = np.iinfo(np.int64).max
 # Centres of the cells along the first and the third axis.
 _ACROSS: Final = ((np.arange(CELLS[0]) + 0.5 - CELLS[0] / 2) * CELL)[:, None]
@@ -65,6 +69,26 @@ class Raster:
     def nbytes(self) -> int:
         """Bytes of memory that it takes."""
         return self._keys.nbytes + self._tiles.nbytes
+
+    def packed(self) -> bytes:
+        """The raster in some kilobytes, for ``unpacked``."""
+        body = self._keys.astype("<i8").tobytes() + self._tiles.astype("<u2").tobytes()
+        return _HEAD.pack(_VERSION, len(self._keys)) + zlib.compress(body, 1)
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Raster:
+        """What ``packed`` gave. Raises ValueError on other bytes."""
+        try:
+            version, count = _HEAD.unpack_from(data)
+            body = zlib.decompress(data[_HEAD.size :])
+        except (struct.error, zlib.error) as error:
+            raise ValueError("no raster") from error
+        if version != _VERSION or len(body) != count * (8 + 2 * _TILE * _TILE):
+            raise ValueError(f"raster of version {version} with {len(body)} bytes")
+        made = cls.__new__(cls)
+        made._keys = np.frombuffer(body, "<i8", count)
+        made._tiles = np.frombuffer(body, "<u2", offset=8 * count).reshape(count, _TILE, _TILE)
+        return made
 
     def around(self, axes: Floats, origin: Floats) -> FloatArray:
         """The cells around a body, [24,12,24] of 0 and 1.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from typing import Final
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -26,57 +23,39 @@ _FORMATS: Final[dict[int, meshes.MeshFormat]] = {
     pb.Mesh.FORMAT_OBJ: "obj",
     pb.Mesh.FORMAT_PLY: "ply",
 }
-_Key = tuple[bytes, float]  # what it was made of, and its unit in metres
 MAX_CELLS: Final = 2_000_000  # a distance field of more takes seconds and too much memory for a session
-_RECENT: Final = 4  # scenes that are kept though no session runs in them: those of sessions about to run
 
 
-class Scenes:
-    """Builds each scene once, for all sessions in it, one after another in a thread that no frame waits for.
-
-    Used from one event loop.
-    """
+class SceneBuilder:
+    """Builds scenes one after another, in a thread that no frame waits for. Used from one event loop."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scenes")
-        self._built: WeakValueDictionary[_Key, Raster] = WeakValueDictionary()
-        self._recent: deque[Raster] = deque(maxlen=_RECENT)
 
-    async def built(self, message: pb.Scene, path: str, scale: float = 1.0) -> Raster | None:
-        """The scene in units of ``scale`` metres; None for an empty one.
+    async def packed(self, message: pb.Scene, path: str, scale: float) -> bytes:
+        """The scene in units of ``scale`` metres, as ``Raster.packed`` gives it; nothing for an empty one.
 
-        A call that is cancelled while others are built costs nothing.
-
-        Raises InputError as ``from_proto`` does.
+        A call that is cancelled while others' scenes are built costs nothing. Raises InputError as ``from_proto`` does.
         """
         if not message.ByteSize():
-            return None
-        key = await asyncio.to_thread(_key, message), scale
-        found = self._built.get(key)
-        if found is None:
-            found = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._build, key, message, path
-            )
-        if found is not None and found not in self._recent:
-            self._recent.append(found)
-        return found
-
-    def _build(self, key: _Key, message: pb.Scene, path: str) -> Raster | None:
-        """In the thread. Whoever waited here before may have asked for the same scene."""
-        found = self._built.get(key)
-        if found is None:
-            scene = from_proto(message, path)
-            if scene is None:
-                return None
-            try:
-                found = self._built[key] = Raster(scene.scaled(1 / key[1]))
-            except InputError as error:
-                raise InputError(path, error.reason) from error
-        return found
+            return b""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _packed, message, path, scale)
 
 
-def _key(message: pb.Scene) -> bytes:
-    return sha256(message.SerializeToString(deterministic=True)).digest()
+async def unpacked(data: bytes) -> Raster | None:
+    """What ``SceneBuilder.packed`` gave."""
+    return await asyncio.to_thread(Raster.unpacked, data) if data else None
+
+
+def _packed(message: pb.Scene, path: str, scale: float) -> bytes:
+    scene = from_proto(message, path)
+    if scene is None:
+        return b""
+    try:
+        return Raster(scene.scaled(1 / scale)).packed()
+    except InputError as error:
+        raise InputError(path, error.reason) from error
 
 
 def from_proto(message: pb.Scene, path: str) -> Scene | None:

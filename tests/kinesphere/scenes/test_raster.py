@@ -68,6 +68,20 @@ def test_things_kilometres_apart_are_seen_beside_them(x: float) -> None:
     assert Raster(scene).nbytes < 50_000
 
 
+def test_a_raster_comes_back_from_its_bytes() -> None:
+    boxes = tuple(Box((x, 0.5, 0.4 * x), (0.5, 0.7, 0.3), x) for x in (-90.0, 0.0, 1.0, 700.0))
+    raster = Raster(Scene(boxes=boxes))
+    data = raster.packed()
+    again = Raster.unpacked(data)
+    assert len(data) < 0.2 * raster.nbytes
+    for x in (-90.0, 0.5, 350.0, 700.0):
+        place = np.array([x, 0.9, 0.4 * x])
+        np.testing.assert_array_equal(again.around(np.eye(3), place), raster.around(np.eye(3), place))
+    for broken in (b"", data[:-1], data[:8], b"\2" + data[1:], data[:4] + b"\7" + data[5:]):
+        with pytest.raises(ValueError, match="raster"):
+            Raster.unpacked(broken)
+
+
 def test_what_lies_under_the_floor_or_over_the_head_is_not_seen() -> None:
     buried, ceiling = Box((0, -0.3, 0.5), (1, 0.4, 1)), Box((0, 1.9, 0.5), (150, 0.6, 150))
     assert check(Scene(boxes=(buried, ceiling)), 0.2, np.zeros(3)) == 0

@@ -9,8 +9,9 @@ import pytest
 import trimesh
 
 from kinesphere.errors import InputError
+from kinesphere.scenes import Raster
 from kinesphere.v1 import scene_pb2 as pb
-from services.reactor.scenes import Scenes
+from services.reactor.scenes import SceneBuilder, unpacked
 
 FORMATS = {"glb": pb.Mesh.FORMAT_GLB, "obj": pb.Mesh.FORMAT_OBJ, "ply": pb.Mesh.FORMAT_PLY}
 SIZE, CENTRE = (1.0, 0.8, 0.6), (0.4, 0.4, 0.9)
@@ -29,9 +30,15 @@ def points(*values: tuple[float, float, float]) -> list[pb.Point]:
     return [pb.Point(x=x, y=y, z=z) for x, y, z in values]
 
 
+async def read(scene: pb.Scene, scale: float = 1.0) -> Raster:
+    raster = await unpacked(await SceneBuilder().packed(scene, "scene", scale))
+    assert raster is not None
+    return raster
+
+
 async def refused(scene: pb.Scene) -> InputError:
     with pytest.raises(InputError) as caught:
-        await Scenes().built(scene, "session.scene")
+        await SceneBuilder().packed(scene, "session.scene", 1.0)
     return caught.value
 
 
@@ -39,14 +46,7 @@ async def refused(scene: pb.Scene) -> InputError:
 async def test_a_mesh_fills_what_its_box_fills(format: str) -> None:
     centre, size = points(CENTRE, SIZE)
     box = pb.Scene(objects=[pb.SceneObject(id="crate", center=centre, size=size)])
-    scenes = Scenes()
-    measured, read = (
-        await scenes.built(box, "scene"),
-        await scenes.built(pb.Scene(mesh=mesh(format)), "scene"),
-    )
-    assert measured is not None
-    assert read is not None
-    wanted, found = (raster.around(AXES, ORIGIN) for raster in (measured, read))
+    wanted, found = [(await read(scene)).around(AXES, ORIGIN) for scene in (box, pb.Scene(mesh=mesh(format)))]
     assert wanted.sum() > 300
     # Cells that the surface goes through are filled, so a mesh is up to a cell larger.
     assert (found >= wanted).mean() > 0.995
@@ -56,36 +56,42 @@ async def test_a_mesh_fills_what_its_box_fills(format: str) -> None:
 async def test_a_mesh_stands_beside_objects() -> None:
     centre, size = points((-0.9, 0.5, 0.5), (0.3, 1.0, 0.3))
     scene = pb.Scene(objects=[pb.SceneObject(id="post", center=centre, size=size)], mesh=mesh("glb"))
-    raster = await Scenes().built(scene, "scene")
-    assert raster is not None
-    cells = raster.around(AXES, ORIGIN)
+    cells = (await read(scene)).around(AXES, ORIGIN)
     assert cells[:9].any()
     assert cells[12:].any()
 
 
-async def test_a_scene_is_built_once_for_all_that_are_in_it() -> None:
-    scenes, asked = Scenes(), pb.Scene(id="room", mesh=mesh("obj"))
-    first, second = await asyncio.gather(scenes.built(asked, "scene"), scenes.built(asked, "scene"))
-    assert first is not None
-    assert second is first
-    assert await scenes.built(pb.Scene.FromString(asked.SerializeToString()), "scene") is first
-    assert await scenes.built(pb.Scene(id="hall", mesh=mesh("obj")), "scene") is not first
-    assert await scenes.built(pb.Scene(), "scene") is None
+async def test_a_scene_is_told_in_the_bodys_units() -> None:
+    centre, size = points((0.8, 0.4, 1.2), (0.8, 0.8, 0.4))
+    large = pb.Scene(objects=[pb.SceneObject(id="crate", center=centre, size=size)])
+    centre, size = points((1.0, 0.5, 1.5), (1.0, 1.0, 0.5))
+    larger = pb.Scene(objects=[pb.SceneObject(id="crate", center=centre, size=size)])
+    own, reference = await read(large, 0.8), await read(larger)
+    assert reference.around(AXES, ORIGIN).sum() > 50
+    # The same but for columns whose distance is rounded to the other side.
+    assert (own.around(AXES, ORIGIN) != reference.around(AXES, ORIGIN)).sum() <= 24
+
+
+async def test_nothing_is_nothing() -> None:
+    assert await SceneBuilder().packed(pb.Scene(), "scene", 1.0) == b""
+    assert await SceneBuilder().packed(pb.Scene(id="hall"), "scene", 1.0) == b""
+    assert await unpacked(b"") is None
 
 
 async def test_who_no_longer_waits_is_not_built_for() -> None:
-    scenes = Scenes()
-    asked = [pb.Scene(id=str(number), mesh=mesh("obj")) for number in range(50)]
-    calls = [asyncio.create_task(scenes.built(scene, "scene")) for scene in asked]
+    builder, scene = SceneBuilder(), pb.Scene(mesh=mesh("obj"))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(5):
+        await builder.packed(scene, "scene", 1.0)
+    each = (loop.time() - began) / 5
+    calls = [asyncio.create_task(builder.packed(scene, "scene", 1.0)) for _ in range(100)]
     await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
     for call in calls[:-1]:
         call.cancel()
-    loop = asyncio.get_running_loop()
     began = loop.time()
-    assert await calls[-1] is not None
-    rest = loop.time() - began
-    await asyncio.gather(*(scenes.built(scene, "scene") for scene in asked))
-    assert rest < 0.5 * (loop.time() - began - rest)
+    assert await calls[-1]
+    assert loop.time() - began < 50 * each
 
 
 async def test_what_cannot_be_used_is_named() -> None:
