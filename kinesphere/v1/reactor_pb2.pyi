@@ -389,7 +389,9 @@ class PartnerFrame(_message.Message):
     """
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Shape [22,3] row-major (66 values), metres: joint positions in the agent's world. Give these, or the next two."""
+        """Shape [22,3] row-major (66 values), metres: joint positions in the agent's world. Give these, or the next two. A
+        partner may be of any size: the networks see it as large as the reference body, where it is.
+        """
 
     @_builtins.property
     def translation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

@@ -1,11 +1,14 @@
-"""The agent's own body: bones of its own lengths, moved by networks that know the reference body alone.
+"""Bodies of all sizes, before networks that know the reference body alone.
 
-The networks are told of a world that is measured in the agent's own legs: every length that comes in (partners, goal,
-scene, history) is divided by ``Body.scale``, the length of its legs over that of the reference body's, and the root's
-way is multiplied by it when it leaves. So steps are as long as the legs allow, feet that stand stay, and what is as far
-as an arm's length stays so; to a child, others are giants. Rotations leave as they are, on the agent's own bones, and
-the root is as high as the lowest joint needs: the reference body's height over the floor, times the scale. Nothing
-adds up from frame to frame, so nothing drifts.
+The agent's own body: the networks are told of a world that is measured in the agent's own legs. Every length that comes
+in (where partners are, goal, scene, history) is divided by ``Body.scale``, the length of its legs over that of the
+reference body's, and the root's way is multiplied by it when it leaves. So steps are as long as the legs allow, and
+feet that stand stay. Rotations leave as they are, on the agent's own bones, and the root is as high as the lowest joint
+needs: the reference body's height over the floor, times the scale. Nothing adds up from frame to frame, so nothing
+drifts.
+
+Partners' bodies are told as large as the reference body, whoever they and the agent are: of a partner 20% smaller or
+larger the networks, which have never seen one, do not know what it does, and answer nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ import numpy as np
 
 from kinesphere.errors import InputError
 from kinesphere.motion import Motion, forward_kinematics
-from kinesphere.skeleton import JOINT_INDEX, SMPL22, FloatArray, Skeleton
+from kinesphere.skeleton import JOINT_INDEX, PARENTS, SMPL22, FloatArray, Skeleton
 from kinesphere.v1 import reactor_pb2 as pb
 from services.common import convert
 from services.reactor import poses
 
 MIN_SCALE, MAX_SCALE = 0.4, 2.5  # legs of 0.33 to 2.06 m: infants and giants
 _LEGS: Final = [JOINT_INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("knee", "ankle")]
+_ABOVE: Final = [PARENTS[joint] for joint in _LEGS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,19 @@ class Body:
         own = forward_kinematics(place, turned, self.skeleton)
         lift = np.array([[0.0, joints[:, 1].min() * self.scale - own[0, :, 1].min(), 0.0]], np.float32)
         return poses.join(place + lift, turned)[0], own[0] + lift
+
+
+def size_of(window: FloatArray) -> float:
+    """What makes the legs of a partner, joints [n,22,3], as long as the reference body's."""
+    legs = float(np.linalg.norm(window[:, _LEGS] - window[:, _ABOVE], axis=2).sum(axis=1).mean()) / 2
+    return 1.0 / min(max(legs / _legs(SMPL22.offsets), MIN_SCALE), MAX_SCALE)
+
+
+def told(window: FloatArray, scale: float, size: float) -> FloatArray:
+    """A partner's joints [n,22,3] as an agent's networks see them: its pelvis over the floor in units of ``scale``
+    metres, its body ``size`` times as large."""
+    place = window[:, :1] * np.array([1.0, 0.0, 1.0], np.float32)
+    return place / np.float32(scale) + np.float32(size) * (window - place)
 
 
 def _legs(offsets: FloatArray) -> float:

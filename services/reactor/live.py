@@ -58,7 +58,7 @@ class Live:
         self.last: Commit | None = None
         self.answered: Seen | None = None
         self.outbox: list[pb.ReactionEvent] = []
-        self.view = View([], np.ones(1, np.float32), None)
+        self.view = View([], np.ones(1, np.float32), None, [])
         self._waiters: list[asyncio.Future[None]] = []
         self.change(stored, settings, scene)
         if stored.state:

@@ -24,7 +24,7 @@ from services.reactor.body import REFERENCE, Body
 from services.reactor.events import Events
 from services.reactor.partners import Partners
 from tests.services.reactor.bodies import CHILD, TALL, body, check_bones, walked
-from tests.services.reactor.conftest import Reaction, walker
+from tests.services.reactor.conftest import Reaction
 from tests.services.reactor.test_sessions import check_same, ran
 
 BODIES = pytest.mark.parametrize("skeleton", [CHILD, TALL], ids=["child", "tall"])
@@ -92,14 +92,21 @@ def test_the_reference_body_is_left_alone() -> None:
     assert Body.of_session(settings) is REFERENCE
 
 
-def test_others_are_seen_in_units_of_its_legs() -> None:
-    partners, again = Partners(Events(), 0.8), Partners(Events(), 0.8)
-    frame = pb.PartnerFrame(positions=walker(0.0).ravel())
+@pytest.mark.parametrize(("metres", "scale"), [(1.75, 1.0), (1.75, 0.8), (1.3, 1.0), (2.1, 0.8)])
+def test_others_are_seen_as_large_as_the_reference_body(metres: float, scale: float) -> None:
+    """Where they stand is in units of the agent's legs."""
+    seen = walked(body(metres)).positions
+    partners, again = Partners(Events(), scale), Partners(Events(), scale)
     for index in range(5):
-        frame.index, frame.seconds = index, index / 20
+        frame = pb.PartnerFrame(index=index, seconds=index / 20, positions=seen[index].ravel())
         partners.add(frame, index / 20)
     view = partners.view(np.zeros(3, np.float32), 0.2)
-    np.testing.assert_allclose(view.windows[0][-1], walker(0.0) / 0.8, atol=1e-5)
+    joints = view.windows[0][-1]
+    np.testing.assert_allclose(joints[0, [0, 2]], seen[4, 0, [0, 2]] / scale, atol=1e-4)
+    np.testing.assert_allclose(
+        joints - joints[0], walked(SMPL22).positions[4] - walked(SMPL22).positions[4, 0], atol=1e-4
+    )
+    assert joints[:, 1].min() == pytest.approx(0.0, abs=1e-4)
     again.restore(partners.state(view), 5.0)
     np.testing.assert_allclose(
         again.view(np.zeros(3, np.float32), 5.0).windows[0], view.windows[0], atol=1e-5
