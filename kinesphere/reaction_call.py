@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinesphere import wire
+from kinesphere.channels import open_aio_channel
 from kinesphere.errors import InputError
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from kinesphere.v1 import reactor_pb2 as pb
@@ -23,7 +24,6 @@ from kinesphere.v1 import reactor_pb2_grpc
 from kinesphere.wire import ServiceError
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -71,7 +71,7 @@ class Connection:
 
     def __init__(self, addresses: tuple[str, ...], timeout: float) -> None:
         self.timeout = timeout
-        self._channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for address in addresses]
+        self._channels = [open_aio_channel(address, *_OPTIONS) for address in addresses]
         self._stubs: list[Any] = [reactor_pb2_grpc.ReactorServiceStub(channel) for channel in self._channels]
         self._current = 0
         self._tried = 0

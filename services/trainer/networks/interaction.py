@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinesphere.reaction.features import CELLS, PARTNER, PARTNER_FRAMES
+from kinesphere.reaction.features import PARTNER, PARTNER_FRAMES
+from kinesphere.scenes.raster import CELLS
 from services.trainer.networks.layers import Conv, Normalizer, TransformerBlock, key_bias
 from services.trainer.networks.primitive_vae import FEATURES
 
