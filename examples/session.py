@@ -1,0 +1,31 @@
+"""Which session to listen to."""
+
+from __future__ import annotations
+
+import time
+
+from kinesphere.errors import InputError
+from kinesphere.reaction_plain import ReactionClient
+from kinesphere.v1 import reactor_pb2 as pb
+
+_PAUSE = 0.1
+
+
+def running_session(client: ReactionClient, name: str = "", wait: float = 0.0) -> pb.Session:
+    """The session ``name``, or the one that runs; waits so many seconds for one to begin.
+
+    Raises InputError(``session``) if there is none, or if several run and none is named.
+    """
+    if name:
+        return client.get(name)
+    until = time.monotonic() + wait
+    while True:
+        found = [session for session in client.sessions() if session.running]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(session.name for session in found)
+            raise InputError("session", f"several run, name one: {names}")
+        if time.monotonic() > until:
+            raise InputError("session", f"none began to run within {wait:g} s")
+        time.sleep(_PAUSE)
