@@ -172,12 +172,13 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("files", f"is '{options.files}', expected some of {','.join(FILES)}")
     if not options.seconds > 0:
         raise InputError("seconds", f"is {options.seconds:g}, must be above 0")
-    robot = Robot(find_model())
+    scene = find_model()
     if options.motion:
         fps, poses = from_file(options.motion, options.seconds)
-        followed = Run(robot, fps)
+        followed = Run(Robot(scene), fps)
         followed.follow(poses)
     else:
+        robot = Robot(scene)
         with ReactionClient(options.address.split(",")) as client:
             fps, poses = from_session(client, options.session, options.wait, options.seconds)
             followed = Run(robot, fps)
