@@ -13,6 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from kinesphere.body import facing
+from kinesphere.formats import load_motion
 from kinesphere.reaction_client import AgentFrame
 from kinesphere.skeleton import JOINT_INDEX, JOINT_NAMES
 from tests.examples.conftest import FPS, Example, react
@@ -70,6 +71,11 @@ def test_a_session_is_recorded_whole(
         assert raw.partner_index == frame.partner_index
         check_tree(tree, frame)
         check_body(scene, frame)
+
+    again = example("read_mcap", path, "--motion", tmp_path / "again.npz").finish()
+    assert f"frames 0 to {len(made) - 1}, 0 missing" in again
+    positions = load_motion(tmp_path / "again.npz").positions
+    assert positions == pytest.approx(np.stack([frame.positions for frame in made]), abs=1e-3)
 
 
 def check_tree(tree: Any, frame: AgentFrame) -> None:
