@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The lock fixes every version; the stamps say what is installed, so that a warm run never calls pip.
 INSTALL = $(PIP) install -q -c requirements.lock
-# Unitree's G1 for examples/unitree_g1: of the whole package its model alone, without the 45 packages that it asks for.
+# Unitree's G1 for examples/unitree_g1: of the whole package its model alone, without the 40 packages that it asks for.
 ROBOT := holosoma==0.0.3
 LOCK := pyproject.toml requirements.lock
 

@@ -4,7 +4,7 @@
     python -m examples.unitree_g1 --motion walk.bvh    # the same from a file, without a server
 
 Prints how fast frames came, how long inverse kinematics took, and how near the robot came to the person. Writes the
-robot's joint angles (`.npz`, to be played on a robot or in a simulator), a picture and a film of both.
+robot's joint angles (`.npz`, to be played in a simulator or by a controller), a picture and, where asked for, a film.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument(
         "-o", "--out", type=Path, default=Path("out/g1"), help="files' name without suffix [%(default)s]"
     )
-    parser.add_argument("--files", default=",".join(FILES), help="of %(default)s")
+    parser.add_argument("--files", default="npz,png", help=f"of {','.join(FILES)} [%(default)s]")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     try:

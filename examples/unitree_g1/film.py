@@ -50,7 +50,7 @@ class Studio:
         self._camera.azimuth, self._camera.elevation, self._camera.distance = (
             heading + 180 + _AZIMUTH,
             -8,
-            3.4,
+            3.0,
         )
         view = np.radians(self._camera.azimuth)
         self._aside = _APART * np.array([np.sin(view), -np.cos(view), 0.0])  # to the right in the picture
