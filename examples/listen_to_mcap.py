@@ -207,8 +207,10 @@ def main() -> None:
             with Recording(options.file, session) as recording:
                 first = oldest(session) if options.from_sequence is None else options.from_sequence
                 record(client.subscribe(session.name, first), recording, options.frames)
-    except (InputError, ServiceError) as error:
+    except (InputError, ServiceError, OSError) as error:
         sys.exit(f"listen_to_mcap: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     print(f"{options.file}  {recording.frames} frames, {options.file.stat().st_size / 1000:.0f} kB")
 
 

@@ -75,7 +75,7 @@ def placed(message: Any) -> Placed:
         q = np.array([each.rotation.w, each.rotation.x, each.rotation.y, each.rotation.z])
         found[each.child_frame_id] = (
             place + rot.rotate(turn, at),
-            rot.multiply(turn, q),
+            np.asarray(rot.multiply(turn, q), np.float64),
             each.parent_frame_id,
         )
     del found["world"]

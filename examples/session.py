@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from kinesphere.errors import InputError
@@ -19,6 +20,7 @@ def running_session(client: ReactionClient, name: str = "", wait: float = 0.0) -
     if name:
         return client.get(name)
     until = time.monotonic() + wait
+    waiting = False
     while True:
         found = [session for session in client.sessions() if session.running]
         if len(found) == 1:
@@ -28,4 +30,7 @@ def running_session(client: ReactionClient, name: str = "", wait: float = 0.0) -
             raise InputError("session", f"several run, name one: {names}")
         if time.monotonic() > until:
             raise InputError("session", f"none began to run within {wait:g} s")
+        if not waiting:
+            print("waiting for a session to begin", file=sys.stderr)
+            waiting = True
         time.sleep(_PAUSE)

@@ -69,7 +69,7 @@ def _poses(frames: Iterator[AgentFrame], count: int) -> Iterator[Pose]:
 
 
 class Run:
-    """The robot following one person."""
+    """The robot following one person. All frames are kept, about 5 kB each."""
 
     def __init__(self, robot: Robot, fps: float) -> None:
         self.fps = fps
@@ -80,7 +80,7 @@ class Run:
         self._times: list[float] = []
 
     def follow(self, poses: Iterator[Pose]) -> None:
-        """Until the frames end, or Ctrl-C."""
+        """Until the frames end, or Ctrl-C; a service that fails ends them too, once there are some."""
         retargeter: Retargeter | None = None
         try:
             for pose in poses:
@@ -96,6 +96,10 @@ class Run:
                 self.followed.append(followed)
         except KeyboardInterrupt:
             pass
+        except ServiceError as error:
+            if not self.followed:
+                raise
+            print(f"unitree_g1: ended early: {error}", file=sys.stderr)
 
     def report(self) -> dict[str, Any]:
         """Figures of what was followed. Raises InputError(``session``) if that was nothing."""
@@ -161,8 +165,10 @@ def main() -> None:
     options = parser.parse_args()
     try:
         run(options)
-    except (InputError, ServiceError) as error:
+    except (InputError, ServiceError, OSError) as error:
         sys.exit(f"unitree_g1: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def run(options: argparse.Namespace) -> None:

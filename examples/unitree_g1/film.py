@@ -47,11 +47,8 @@ class Studio:
         self._flags = {mujoco.mjtRndFlag.mjRND_REFLECTION: False, mujoco.mjtRndFlag.mjRND_SHADOW: shadows}
         self._data = mujoco.MjData(self._model)
         self._camera = mujoco.MjvCamera()
-        self._camera.azimuth, self._camera.elevation, self._camera.distance = (
-            heading + 180 + _AZIMUTH,
-            -8,
-            3.0,
-        )
+        self._camera.azimuth = heading + 180 + _AZIMUTH
+        self._camera.elevation, self._camera.distance = -8, 3.0
         view = np.radians(self._camera.azimuth)
         self._aside = _APART * np.array([np.sin(view), -np.cos(view), 0.0])  # to the right in the picture
 

@@ -31,15 +31,10 @@ COSTS: Final = {
     **{f"{side}_wrist_yaw_link": (12.0, 0.0) for side in SIDES},
 }
 _REST: Final = 0.2  # pulls joints that no target tells (wrists, twists) to their zero: a radian
-_FIRST, _EACH, _ENOUGH = (
-    60,
-    5,
-    3e-3,
-)  # iterations for the first frame, each later one; radians: a last, small step
+_FIRST, _EACH = 60, 5  # iterations at most, of the first frame and of a later one
+_ENOUGH: Final = 3e-3  # radians: no more iterations after a smaller step
 _CONTACT: Final = 0.02  # metres: a person's joint that is lower stands on the floor
-_LIFTED: Final = (
-    0.04  # metres: a foot that much above the floor may point where it likes, a lower one is flat by degrees
-)
+_LIFTED: Final = 0.04  # metres: a foot that high is turned as the person's, a lower one flatter
 _AHEAD, _LEFT = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 # Limb -> the person's joints at its ends, and the robot's.
 _LIMBS: Final = {
