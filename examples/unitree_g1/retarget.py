@@ -33,7 +33,7 @@ COSTS: Final = {
 _REST: Final = 0.2  # pulls joints that no target tells (wrists, twists) to their zero: a radian
 _FIRST, _EACH = 60, 5  # iterations at most, of the first frame and of a later one
 _ENOUGH: Final = 3e-3  # radians: no more iterations after a smaller step
-_CONTACT: Final = 0.02  # metres: a person's joint that is lower stands on the floor
+_CONTACT: Final = 0.03  # metres: a person whose lower foot is lower than that stands on it
 _LIFTED: Final = 0.04  # metres: a foot that high is turned as the person's, a lower one flatter
 _AHEAD, _LEFT = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 # Limb -> the person's joints at its ends, and the robot's.
@@ -97,7 +97,8 @@ class Retargeter:
 
     def follow(self, positions: NDArray[np.floating], rotations: NDArray[np.floating]) -> Followed:
         """The robot's pose for a person's joints [22,3] and local rotations [22,4] (wxyz), in Kinesphere's axes."""
-        targets = self._targets(positions, rotations)
+        joints = self._on_its_feet(z_up(positions))
+        targets = self._targets(joints, z_up_rotations(world_rotations(rotations)))
         for link, (place, turn) in targets.items():
             self._tasks[link].set_target(mink.SE3.from_rotation_and_translation(mink.SO3(turn), place))
         if self._started:
@@ -106,17 +107,11 @@ class Retargeter:
             self._stand(*targets["pelvis"])
             self._solve(_FIRST, 1.0, [self._range])
             self._started = True
-        self._put_on_the_floor(min(self._clearance(z_up(positions), side) for side in SIDES))
-        return Followed(
-            self._configuration.q.copy(), self._off(targets), self._turned_away(positions, targets)
-        )
+        self._put_on_the_floor(min(self._height(joints, side) for side in SIDES))
+        return Followed(self._configuration.q.copy(), self._off(targets), self._turned_away(joints, targets))
 
-    def _targets(
-        self, positions: NDArray[np.floating], rotations: NDArray[np.floating]
-    ) -> dict[str, tuple[Array, Array]]:
-        """Link -> place [3] and orientation [4]; Z up."""
-        turns = z_up_rotations(world_rotations(rotations))
-        joints = z_up(positions)
+    def _targets(self, joints: Array, turns: Array) -> dict[str, tuple[Array, Array]]:
+        """Link -> place [3] and orientation [4], for joints [22,3] and their world rotations [22,4]; Z up."""
         at = dict(zip(JOINT_INDEX, joints, strict=True))
         pelvis, trunk = turns[JOINT_INDEX["pelvis"]], turns[JOINT_INDEX["spine3"]]
         hips = np.mean([side.hip for side in self.robot.sides], axis=0)
@@ -131,8 +126,9 @@ class Retargeter:
             elbow = shoulder + side.upper_arm * _direction(at, f"{name}_shoulder", f"{name}_elbow")
             outward = np.sign(side.hip[1]) * rot.rotate(level(pelvis), _LEFT)
             ankle = self._scaled(at[f"{name}_ankle"]) + (abs(side.hip[1]) - self.scale * width) * outward
-            foot = self._foot(turns[JOINT_INDEX[f"{name}_ankle"]], self._clearance(joints, name))
-            ankle[2] = self.scale * self._clearance(joints, name) + self.robot.depth(name, foot)
+            height = self._height(joints, name)
+            foot = self._foot(turns[JOINT_INDEX[f"{name}_ankle"]], height)
+            ankle[2] = self.scale * height + self.robot.depth(name, foot)
             places = {
                 "knee": hip + side.thigh * _direction(at, f"{name}_hip", f"{name}_knee"),
                 "ankle_roll": ankle,
@@ -146,15 +142,20 @@ class Retargeter:
         """A place of the person's world in the robot's: an ankle of who stands is where the robot's is."""
         return self.scale * (place - [0, 0, self._standing]) + [0, 0, self.robot.ankle_height]
 
-    def _clearance(self, joints: Array, side: str) -> float:
-        """How far a person's foot is above the floor, metres, 0 or more; joints [22,3], Z up."""
+    def _on_its_feet(self, joints: Array) -> Array:
+        """The person [22,3] lowered, or raised, by what the lower foot is from the floor, unless it is in the air."""
+        low = min(self._height(joints, side) for side in SIDES)
+        return joints - [0, 0, min(low, _CONTACT)]
+
+    def _height(self, joints: Array, side: str) -> float:
+        """How far a person's foot is above where it would touch the floor, metres; joints [22,3], Z up."""
         ankle = joints[JOINT_INDEX[f"{side}_ankle"], 2] - self._standing
-        return max(0.0, float(min(ankle, joints[JOINT_INDEX[f"{side}_foot"], 2])) - _CONTACT)
+        return float(min(ankle, joints[JOINT_INDEX[f"{side}_foot"], 2]))
 
     @staticmethod
-    def _foot(turn: Array, clearance: float) -> Array:
+    def _foot(turn: Array, height: float) -> Array:
         """The orientation of a foot: flat while it stands, the person's (``turn``) when it is lifted."""
-        return np.asarray(rot.slerp(level(turn), turn, min(clearance / _LIFTED, 1.0)))
+        return np.asarray(rot.slerp(level(turn), turn, min(height / _LIFTED, 1.0)))
 
     def _stand(self, place: Array, turn: Array) -> None:
         """Begin upright, in the zero pose, where the person is."""
@@ -168,10 +169,10 @@ class Retargeter:
             if float(np.abs(step).max()) * seconds < _ENOUGH:
                 return
 
-    def _put_on_the_floor(self, clearance: float) -> None:
+    def _put_on_the_floor(self, height: float) -> None:
         """Raise or lower the robot so that its lower sole is as high as the person's lower foot, scaled."""
         moved = self._configuration.q.copy()
-        moved[2] += self.scale * clearance - self.robot.height(self._configuration.data)
+        moved[2] += self.scale * height - self.robot.height(self._configuration.data)
         self._configuration.update(moved)
 
     def _off(self, targets: dict[str, tuple[Array, Array]]) -> dict[str, float]:
@@ -182,11 +183,9 @@ class Retargeter:
             if cost
         }
 
-    def _turned_away(
-        self, positions: NDArray[np.floating], targets: dict[str, tuple[Array, Array]]
-    ) -> dict[str, float]:
+    def _turned_away(self, joints: Array, targets: dict[str, tuple[Array, Array]]) -> dict[str, float]:
         data = self._configuration.data
-        at = dict(zip(JOINT_INDEX, z_up(positions), strict=True))
+        at = dict(zip(JOINT_INDEX, joints, strict=True))
         found = {
             link: np.degrees(_angle(data.body(link).xquat, targets[link][1]))
             for link in ("pelvis", "torso_link")

@@ -38,7 +38,7 @@ def model() -> mujoco.MjModel:
 
 @pytest.fixture
 def person() -> Motion:
-    """Somebody who faces a little to the left, glides 0.8 m ahead, and raises the right arm to the front and up."""
+    """Somebody who faces a little to the left, glides 0.8 m ahead, raises the right arm overhead and the left knee."""
     frames = round(SECONDS * 30)
     translation, turns = (np.repeat(part, frames, axis=0) for part in split(standing()[None]))
     ramp = np.linspace(0, 1, frames)[:, None]
@@ -49,6 +49,8 @@ def person() -> Motion:
     # In the parent's frame, before the arm is let down: about X, backwards over the head.
     raised = rot.from_axis_angle(ramp * np.array([-2.6, 0.0, 0.0]))
     turns[:, shoulder] = rot.multiply(raised, turns[:, shoulder])
+    for joint, angle in (("left_hip", -0.7), ("left_knee", 1.2), ("left_ankle", -0.5)):
+        turns[:, JOINT_INDEX[joint]] = rot.from_axis_angle(ramp * np.array([angle, 0.0, 0.0]))
     return Motion.from_rotations(translation, turns, 30.0)
 
 
@@ -78,7 +80,7 @@ def test_the_robot_does_what_the_person_does(
         # Upright, facing as the person does.
         assert (at("torso_link") - at("pelvis"))[2] > 0.04
         assert robot.pointing("torso_link", frame) @ ahead > 0.98
-        assert robot.pointing("left_ankle_roll_link", frame) @ ahead > 0.9
+        assert robot.pointing("right_ankle_roll_link", frame) @ ahead > 0.98
         assert (at("left_wrist_yaw_link") - at("left_shoulder_roll_link"))[2] < -0.3
     # The right arm goes up, and only that one.
     first, last = robot.at(0), robot.at(-1)
@@ -95,6 +97,12 @@ def test_the_robot_does_what_the_person_does(
         for a, b in (("hip", "knee"), ("knee", "ankle"))
     )
     assert np.linalg.norm(last("pelvis") - first("pelvis")) == pytest.approx(WALKED * legs / own, abs=0.02)
+    # One foot is lifted as high as the person's, scaled, the other stands.
+    lifted = np.ptp(person.positions[-1, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]], 1])
+    assert lifted > 0.1
+    ankles = [last(f"{side}_ankle_roll_link")[2] for side in ("left", "right")]
+    assert ankles[0] - ankles[1] == pytest.approx(lifted * legs / own, abs=0.03)
+    assert ankles[1] == pytest.approx(0.035, abs=0.005)
     if kinds != "npz":
         check_picture(tmp_path / "g1.png")
 
