@@ -42,7 +42,8 @@ class AgentFrame:
     """A frame of the agent: translation [3], local rotations [22,4] (wxyz) and joint positions [22,3]; metres, world.
 
     sequence counts from 0 over the whole session. partner_index: the partner's frame that it answers, -1 for none;
-    partner_age_seconds: from that one's arrival at the replica to this one's leaving.
+    partner_age_seconds: from that one's arrival at the replica to this one's leaving. message: as it came, for who
+    passes it on.
     """
 
     sequence: int
@@ -52,6 +53,7 @@ class AgentFrame:
     positions: FloatArray
     partner_index: int
     partner_age_seconds: float
+    message: pb.ReactionFrame
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,7 @@ def frame_of(message: pb.ReactionFrame) -> AgentFrame:
         np.array(motion.positions, np.float32).reshape(NUM_JOINTS, 3),
         message.partner_index,
         message.partner_age_seconds,
+        message,
     )
 
 
