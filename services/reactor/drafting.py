@@ -43,7 +43,7 @@ class Drafter:
         """After a tick of ``lives``: note those that will soon need a segment, and begin when it is time."""
         for live in lives:
             agent = live.agent
-            if agent.following is None and agent.left <= self._lead and not live.drafting:
+            if agent.following is None and agent.left <= self._lead and not (live.drafting or live.ended):
                 live.drafting = True
                 self._wanted[live] = now + seconds_left(agent.left, live.fps)
         if self._time(now):

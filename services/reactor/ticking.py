@@ -99,19 +99,18 @@ class Ticker:
         commits = [live.commit(frame.stored) for live, frame in zip(due, frames, strict=True)]
         leaving = await self._keeper.commit(due, commits)
         left = monotonic()
-        lateness = [left - live.clock.beat for live in due]
-        for live, late, frame, commit, leaves in zip(due, lateness, frames, commits, leaving, strict=True):
+        for live, frame, commit, leaves in zip(due, frames, commits, leaving, strict=True):
             if leaves:
                 live.publish(frame, commit, left)
             seen = live.view.newest
             if seen is not None and seen is not live.answered:
                 live.answered = seen
                 self._meters.answered.observe(left - seen.arrival)
-            self._meters.late.observe(max(0.0, late))
+            self._meters.late.observe(max(0.0, left - live.clock.beat))
             live.clock.left(left)
         self._meters.frames.inc(len(due))
         self._drafter.look(due, monotonic())
-        self._capacity.ticked(lateness)
+        self._capacity.ticked(len(due))
 
     async def _refine(self, due: list[Live], steps: Iterable[int], now: float) -> None:
         """Correct the segments of those that need a new frame.
