@@ -5,13 +5,15 @@ the client; the segment graph, which runs beside it every eight frames; and the 
 more than fits is refused: the others would be slowed down.
 
 Costs are measured at start, by a rehearsal that also warms up all that a tick runs. The talk cannot be rehearsed: what
-it adds is learned from the processor time that the loop takes while sessions run.
+it adds is learned from the processor time that the loop takes while sessions run. Where others use the machine so much
+that most frames are late, there is no room either, whatever was measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from math import exp
 from time import monotonic, thread_time
 from typing import Final
 
@@ -35,6 +37,11 @@ _BUSY_TICKS: Final = 100.0  # a second, at most: a busy loop takes those togethe
 _PARTNER: Final = 0.5  # of a frame's cost that each partner after the first adds
 _GATHER_SECONDS: Final = 0.05  # for which segments wait for others to share their call with
 _SHARED_ROWS: Final = 8
+_LATE_SHARE: Final = (
+    0.5  # of the newest frames that left later than they should by a period: there is no room
+)
+_LATE_FOLLOW: Final = 0.005  # weight of the newest frame in that share
+_LATE_FORGET: Final = 5.0  # seconds after which it counts for a third
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class Capacity:
         self._segment = self._frame = Cost(0.0, 0.0)
         self._rehearsed = self._spent = 0.0  # running means: what a tick should take, and what the loop takes
         self._marked: float | None = None
+        self._late, self._late_at = 0.0, monotonic()
 
     async def measure(self, networks: Networks, conditions: Conditions) -> None:
         """Rehearse segments and ticks at two batch sizes. Raises what the model runtime does."""
@@ -89,13 +97,15 @@ class Capacity:
         self._rehearsed = self._frame.of(1)
         self._spent = _TALK * self._rehearsed
 
-    def ticked(self, frames: int) -> None:
-        """A tick of so many frames is over."""
+    def ticked(self, frames: int, late: int) -> None:
+        """A tick of so many frames is over; ``late`` of them left a period or more after their beats."""
         spent = thread_time()
         if self._marked is not None:
             self._rehearsed += _FOLLOW * (self._frame.of(frames) - self._rehearsed)
             self._spent += _FOLLOW * (spent - self._marked - self._spent)
         self._marked = spent
+        weight = min(1.0, _LATE_FOLLOW * frames)
+        self._late, self._late_at = (1 - weight) * self._lateness() + weight * late / frames, monotonic()
 
     def load(self, sessions: Iterable[tuple[float, int]]) -> float:
         """Share of this replica that sessions take, each told by its rate and its number of partners; 1 is full."""
@@ -109,7 +119,13 @@ class Capacity:
         drafts = MODEL_FPS / FUTURE * sum(partners for _, partners in known)
         calls = drafts / min(_SHARED_ROWS, 1.0 + drafts * _GATHER_SECONDS)
         segments = self._segment.call * calls + self._segment.row * drafts
-        return max(loop, segments, (loop + segments) / self._cpus) / self._target
+        return (
+            max(loop, segments, (loop + segments) / self._cpus, self._lateness() / _LATE_SHARE) / self._target
+        )
+
+    def _lateness(self) -> float:
+        """Share of the newest frames that left late."""
+        return self._late * exp((self._late_at - monotonic()) / _LATE_FORGET)
 
 
 def _stander() -> FloatArray:

@@ -99,6 +99,7 @@ class Ticker:
         commits = [live.commit(frame.stored) for live, frame in zip(due, frames, strict=True)]
         leaving = await self._keeper.commit(due, commits)
         left = monotonic()
+        late = sum(left - live.clock.beat >= live.clock.period for live in due)
         for live, frame, commit, leaves in zip(due, frames, commits, leaving, strict=True):
             if leaves:
                 live.publish(frame, commit, left)
@@ -110,7 +111,7 @@ class Ticker:
             live.clock.left(left)
         self._meters.frames.inc(len(due))
         self._drafter.look(due, monotonic())
-        self._capacity.ticked(len(due))
+        self._capacity.ticked(len(due), late)
 
     async def _refine(self, due: list[Live], steps: Iterable[int], now: float) -> None:
         """Correct the segments of those that need a new frame.

@@ -33,13 +33,26 @@ def test_what_the_loop_really_takes_counts() -> None:
     capacity._frame = Cost(0.0, 0.001)
     capacity._rehearsed = capacity._spent = 0.001
     before = capacity.load([(20, 1)])
-    capacity.ticked(1)
+    capacity.ticked(1, 0)
     for _ in range(100):
         until = thread_time() + 0.003
         while thread_time() < until:
             pass
-        capacity.ticked(1)
+        capacity.ticked(1, 0)
     assert 2.0 * before < capacity.load([(20, 1)]) < 5.0 * before
+
+
+def test_nobody_is_let_in_where_most_frames_are_late() -> None:
+    capacity = Capacity(2, 0.8)
+    for late in (0, 2):  # of eight
+        for _ in range(200):
+            capacity.ticked(8, late)
+        assert capacity.load([(20, 1)]) < 0.7
+    for _ in range(200):
+        capacity.ticked(8, 6)
+    assert capacity.load([(20, 1)]) > 1
+    capacity._late_at -= 60.0  # a minute later
+    assert capacity.load([(20, 1)]) < 0.1
 
 
 def test_how_long_a_segment_lasts() -> None:
