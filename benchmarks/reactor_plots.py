@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter
 
 from benchmarks.reactor_load import QUANTILES
 
@@ -35,6 +36,7 @@ def _distributions(axes: Axes, result: dict[str, Any]) -> None:
         axes.axvline(limit, color="0.5", ls=":", lw=1)
         axes.text(limit, 2, f" {limit:g} ms", color="0.4", fontsize=8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.set(
         xlabel="partner's frame in to agent's frame out, ms", ylabel="share of frames, %", ylim=(0, 100.5),
         title="Latency (sessions × their rate)",
@@ -53,7 +55,12 @@ def _capacities(axes: Axes, result: dict[str, Any]) -> None:
         axes.axvline(found["admitted"], color=colour, ls="-.", lw=0.9, label=f"{found['admitted']} admitted")
     axes.axhline(result["limit_ms"], color="0.5", ls=":", lw=1)
     axes.set_yscale("log")
-    axes.set(xlabel="sessions", ylabel="ms", title="Sessions that 2 cores carry, client included")
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.set(
+        xlabel="sessions",
+        ylabel="ms",
+        title=f"Sessions that {result['machine']['cores']} cores carry, client included",
+    )
     if result["capacity"]:
         axes.legend(frameon=False, fontsize=8)
 
