@@ -27,19 +27,31 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import reactor_plots
 from benchmarks.machine import machine
-from benchmarks.reactor_load import RESULTS, ROOT, Replica, Stack, measure, partner, stack
+from benchmarks.reactor_load import (
+    RESULTS,
+    ROOT,
+    Heard,
+    Replica,
+    Stack,
+    measure,
+    partner,
+    session,
+    stack,
+    summary,
+)
 from kinesphere.reaction_client import AgentFrame, AsyncReactionClient
-from kinesphere.v1 import reactor_pb2 as pb
 from kinesphere.v1 import reactor_pb2_grpc
 
 LIMIT_MS = 50.0
 SHORT_SECONDS = 6.0
+LONG_SECONDS = 600.0
 FIRST = 8  # sessions that a search begins with
 MOST = 256
 NEAR = 0.08  # a search ends when what is carried and what is not are so near each other
@@ -78,32 +90,31 @@ def carried(replica: Replica, fps: float, seconds: float) -> dict[str, Any]:
     return {"fps": fps, "carried": low, "tried": [tried[count] for count in sorted(tried)]}
 
 
-async def admitted(replica: Replica, fps: float, most: int) -> int:
-    """How many sessions are let in, one every fifth of a second, before one is refused."""
+async def admitted(replica: Replica, fps: float, most: int) -> dict[str, Any]:
+    """How many sessions are let in, four a second, before one is refused; and their latencies from then on."""
+    heard: list[Heard] = []
+    tasks: list[asyncio.Task[None]] = []
     async with grpc.aio.insecure_channel(replica.address) as channel:
         stub = reactor_pb2_grpc.ReactorServiceStub(channel)
-        calls: list[tuple[Any, asyncio.Task[None]]] = []
-        while len(calls) < most:
-            made = await stub.CreateSession(pb.CreateSessionRequest(session=pb.Session(fps=fps, seed=1)))
-            call = stub.React()
-            await call.write(pb.ReactRequest(start=pb.ReactStart(name=made.session.name)))
-            try:
-                await call.read()
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                    raise
-                break
-            calls.append((call, asyncio.create_task(_listen(call))))
-            await asyncio.sleep(0.2)
-        for call, listening in calls:
-            await call.done_writing()
-            await listening
-        return len(calls)
-
-
-async def _listen(call: Any) -> None:
-    while await call.read() is not grpc.aio.EOF:
-        pass
+        while len(tasks) < most and not any(task.done() for task in tasks):
+            heard.append(Heard())
+            tasks.append(asyncio.create_task(session(stub, fps, LONG_SECONDS, 0.0, heard[-1])))
+            await asyncio.sleep(0.25)
+        count = sum(not task.done() for task in tasks)
+        since = time.monotonic()
+        await asyncio.sleep(SHORT_SECONDS)
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            refused = isinstance(ended, grpc.aio.AioRpcError) and (
+                ended.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            )
+            if isinstance(ended, Exception) and not refused:
+                raise ended
+    late = [
+        value for each in heard for value, at in zip(each.latencies, each.times, strict=True) if at > since
+    ]
+    return {"admitted": count, "admitted_p99_ms": summary(np.array(late))["p99_ms"]}
 
 
 def capacity(made: Stack, fps: float, seconds: float) -> dict[str, Any]:
@@ -111,9 +122,12 @@ def capacity(made: Stack, fps: float, seconds: float) -> dict[str, Any]:
     found = carried(made.replica(**OPEN), fps, seconds)
     made.replicas.pop().end()
     replica = made.replica()
-    found["admitted"] = uvloop.run(admitted(replica, fps, MOST))
+    found |= uvloop.run(admitted(replica, fps, MOST))
     made.replicas.pop().end()
-    console.print(f"at {fps:g} fps: {found['carried']} carried, {found['admitted']} admitted")
+    console.print(
+        f"at {fps:g} fps: {found['carried']} carried; {found['admitted']} admitted, "
+        f"with a p99 of {found['admitted_p99_ms']} ms"
+    )
     return found
 
 

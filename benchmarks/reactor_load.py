@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,15 @@ def partner(seconds: float) -> FloatArray:
     return joints
 
 
+@cache
+def _swaying() -> tuple[list[float], ...]:
+    """Positions of ``partner`` over a period, pi seconds."""
+    return tuple(partner(at).ravel().tolist() for at in np.arange(_SWAY) * np.pi / _SWAY)
+
+
 def movement() -> list[pb.ReactRequest]:
-    """A period of ``partner``'s swaying, pi seconds, as messages to be sent again and again."""
-    times = np.arange(_SWAY) * np.pi / _SWAY
-    return [pb.ReactRequest(partner=pb.PartnerFrame(positions=partner(float(at)).ravel())) for at in times]
+    """A period of swaying as messages, to be sent again and again."""
+    return [pb.ReactRequest(partner=pb.PartnerFrame(positions=positions)) for positions in _swaying()]
 
 
 @dataclass
@@ -130,11 +136,11 @@ async def session(stub: Any, fps: float, seconds: float, phase: float, heard: He
 
     Raises grpc.aio.AioRpcError, RESOURCE_EXHAUSTED where it is refused.
     """
+    requests = movement()
     made = await stub.CreateSession(pb.CreateSessionRequest(session=pb.Session(fps=fps, seed=1)))
     call = stub.React()
     await call.write(pb.ReactRequest(start=pb.ReactStart(name=made.session.name)))
     await call.read()  # the header: it has been let in
-    requests = movement()
     sent: dict[int, float] = {}
     began = time.monotonic() + phase
 
@@ -164,6 +170,9 @@ async def session(stub: Any, fps: float, seconds: float, phase: float, heard: He
         await call.done_writing()
     except asyncio.InvalidStateError:  # the call has ended: the reader knows why
         await reading
+        raise
+    except BaseException:
+        reading.cancel()
         raise
     await reading
     await stub.CloseSession(pb.CloseSessionRequest(name=made.session.name))

@@ -73,7 +73,7 @@ def draw_soak(result: dict[str, Any], path: Path) -> None:
     for key, colour in (("p50_ms", COLOURS[0]), ("p99_ms", COLOURS[1])):
         left.plot(minutes, [window[key] for window in result["windows"]], "o-", ms=3, color=colour,
                   label=f"{key[:3]}, windows of {result['window_seconds']:g} s")  # fmt: skip
-    left.set(xlabel="minutes", ylabel="ms", ylim=(0, None), title=result["title"])
+    left.set(xlabel="minutes", ylabel="ms", title=result["title"])
     for key, colour, name in (
         ("replica_mb", COLOURS[0], "replica"),
         ("valkey_mb", COLOURS[2], "Valkey"),
@@ -84,7 +84,9 @@ def draw_soak(result: dict[str, Any], path: Path) -> None:
     for axes in (left, right):
         axes.axvspan(0, result["settled_seconds"] / 60, color="0.92", zorder=0, label="settling, not counted")
         axes.legend(frameon=False, fontsize=8)
-    right.set(xlabel="minutes", ylabel="resident memory, MB", ylim=(0, None), title="Memory")
+    right.set(xlabel="minutes", ylabel="resident memory, MB", title="Memory")
+    for axes in (left, right):
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend above the lines
     _saved(figure, path)
 
 
