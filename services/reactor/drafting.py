@@ -24,8 +24,9 @@ from services.reactor.poses import MODEL_FPS
 log = structlog.get_logger(__name__)
 _ROWS: Final = 8  # of one call: a longer one would let those wait that are needed next
 _PAUSE_SECONDS: Final = 0.05  # after a call that failed
-_SPARE_SECONDS: Final = 0.06  # before a segment is needed, at which its call begins at the latest,
+_SPARE_SECONDS: Final = 0.1  # before a segment is needed, at which its call begins at the latest,
 _SPARE_CALLS: Final = 3.0  # and no later than so many times what calls have taken lately
+_NEXT_TICK: Final = 0.05  # seconds after which somebody has ticked again: a lone session at 10 fps uses up its spare time
 _FOLLOW: Final = 0.2  # weight of the newest call in the running mean
 
 
@@ -89,10 +90,11 @@ class Drafter:
                 self._asked.clear()
 
     def _time(self, now: float) -> bool:
-        """Whether a call should begin: it is full, or somebody could not wait for another tick of its own."""
+        """Whether a call should begin: it is full, or somebody could not wait for the next tick."""
         spare = max(_SPARE_SECONDS, _SPARE_CALLS * self._call_seconds)
         return sum(map(_rows, self._wanted)) >= _ROWS or any(
-            needed - spare - live.clock.period <= now for live, needed in self._wanted.items()
+            needed - spare - min(live.clock.period, _NEXT_TICK) <= now
+            for live, needed in self._wanted.items()
         )
 
     async def _guarded(self, lives: list[Live]) -> None:

@@ -75,15 +75,15 @@ async def test_segments_wait_for_each_other_as_long_as_they_can() -> None:
 
     drafter = Noting(None, 3)  # type: ignore[arg-type]
     running = asyncio.create_task(drafter.run())
-    now, first, second = monotonic(), _live(3), _live(2)
+    now, first, second = monotonic(), _live(3), _live(3)
     drafter.look([_live(4)], now)  # needs none yet
     drafter.look([first], now)  # within 200 ms
     await done()
     assert made == []
-    drafter.look([second], now + 0.06)  # within 150 ms
+    drafter.look([second], now + 0.03)
     await done()
     assert made == []
-    drafter.look([], now + 0.1)  # another tick of the first would be too late
+    drafter.look([], now + 0.06)  # 140 ms are left to the first, another tick would leave it less than 100
     await done()
     assert made == [[first, second]]
     many = [_live(3) for _ in range(9)]
