@@ -26,7 +26,7 @@ _ROWS: Final = 8  # of one call: a longer one would let those wait that are need
 _PAUSE_SECONDS: Final = 0.05  # after a call that failed
 _SPARE_SECONDS: Final = 0.1  # before a segment is needed, at which its call begins at the latest,
 _SPARE_CALLS: Final = 3.0  # and no later than so many times what calls have taken lately
-_NEXT_TICK: Final = 0.05  # seconds after which somebody has ticked again: a lone session at 10 fps uses up its spare time
+_NEXT_TICK: Final = 0.05  # seconds by which somebody has ticked again; a lone session at 10 fps has to spare
 _FOLLOW: Final = 0.2  # weight of the newest call in the running mean
 
 
