@@ -1,13 +1,18 @@
 """The reactor through gRPC and a real Valkey: how soon the agent answers, and how many sessions fit.
 
-    python -m benchmarks.reactor [--models models] [--seconds 20] [--runs 1x30 8x20 32x10] [--output FILE.json]
-    python -m benchmarks.reactor --kill 8 ...        also kill the serving replica under so many sessions
-    python -m benchmarks.reactor --untrained ...     with random weights of the shipped size's shapes
+    python -m benchmarks.reactor [--models models] [--seconds 20] [--runs 1x30 8x20 16x20 32x10] [--output FILE.json]
+    python -m benchmarks.reactor --capacity 10 20    also find the most sessions at each of these rates
+    python -m benchmarks.reactor --kill 8            also kill the serving replica under so many sessions
+    python -m benchmarks.reactor --untrained ...     with small random networks of the right shapes
 
 A run of NxF has N sessions at F frames a second, each with a partner who is seen at F frames a second. Latency is from
-the client's sending a partner's frame to its getting the first frame of the agent that answers it, in one client
-process beside the server's. Processor time is the replica's own. How idle the machine was before is part of the
-result: on a busy one the figures are upper bounds.
+the client's sending a partner's frame to its getting the first frame of the agent that answers it. Processor time is
+the replica's own; the client's, in one process beside it on the same processors, is told too. How idle the machine was
+before is part of the result: on a busy one the figures are upper bounds.
+
+The capacity of a rate is found twice. ``carried``: the most sessions whose p99 stays below the limit, every session
+having been let in. ``admitted``: how many a replica with its own settings lets in, one after another. The plot,
+``reactor.png`` beside the result, has the distribution of latencies of each run, and p99 over sessions.
 """
 
 from __future__ import annotations
@@ -15,10 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,114 +32,103 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import idle_share, machine
-from kinesphere.cli.stack import HOST, Ports, serving, valkey_binary
-from kinesphere.motion import forward_kinematics
+from benchmarks import reactor_plots
+from benchmarks.machine import machine
+from benchmarks.reactor_load import (
+    RESULTS,
+    ROOT,
+    Heard,
+    Replica,
+    Stack,
+    measure,
+    partner,
+    session,
+    stack,
+    summary,
+)
 from kinesphere.reaction_client import AgentFrame, AsyncReactionClient
-from kinesphere.skeleton import FloatArray
-from kinesphere.v1 import reactor_pb2 as pb
 from kinesphere.v1 import reactor_pb2_grpc
-from services.reactor import poses
 
-ROOT = Path(__file__).resolve().parents[1]
-WARM_SECONDS = 2.0
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Replica:
-    """``python -m services.reactor`` on a free port."""
-
-    def __init__(self, models: Path, valkey: str) -> None:
-        self.address = f"{HOST}:{Ports.free().planner}"
-        env = os.environ | {
-            "KINESPHERE_REACTOR_PORT": self.address.rpartition(":")[2], "KINESPHERE_MODELS": str(models),
-            "KINESPHERE_REDIS_URL": valkey, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
-            "KINESPHERE_LOG_LEVEL": "warning",
-        }  # fmt: skip
-        self.process = subprocess.Popen([sys.executable, "-m", "services.reactor"], env=env)
-        while not serving(self.address):
-            if self.process.poll() is not None:
-                raise SystemExit("the reactor did not start")
-            time.sleep(0.1)
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def megabytes(self) -> float:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+LIMIT_MS = 50.0
+SHORT_SECONDS = 6.0
+LONG_SECONDS = 600.0
+FIRST = 8  # sessions that a search begins with
+MOST = 256
+NEAR = 0.08  # a search ends when what is carried and what is not are so near each other
+ON_TIME = 0.97  # of the frames that should leave
+OPEN = {"target_load": 100}  # every session is let in
 
 
-def partner(seconds: float) -> FloatArray:
-    """[22,3] of somebody two metres ahead who sways."""
-    joints = forward_kinematics(*poses.split(poses.standing()[None]))[0]
-    return joints + np.array([0.2 * np.sin(2 * seconds), 0, 2], np.float32)
+def good(row: dict[str, Any]) -> bool:
+    """Whether all sessions of a run were served as they should be."""
+    return (
+        "refused" not in row
+        and row["p99_ms"] < LIMIT_MS
+        and row["frames_a_second"] >= ON_TIME * row["fps"]
+        and row["held"] == 0
+    )
 
 
-async def session(stub: Any, fps: float, seconds: float, phase: float) -> tuple[list[float], int, int]:
-    """Latencies after warming up; frames that came, and frames that were held."""
-    made = await stub.CreateSession(pb.CreateSessionRequest(session=pb.Session(fps=fps, seed=1)))
-    call = stub.React()
-    await call.write(pb.ReactRequest(start=pb.ReactStart(name=made.session.name)))
-    sent: dict[int, float] = {}
-    latencies: list[float] = []
-    counts = {"frames": 0, "held": 0}
-    loop = asyncio.get_running_loop()
-    began = time.monotonic() + phase
+def carried(replica: Replica, fps: float, seconds: float) -> dict[str, Any]:
+    """The most sessions at ``fps``: doubled until they are too many, halved in between, confirmed by a longer run."""
+    tried: dict[int, dict[str, Any]] = {}
 
-    async def read() -> None:
-        async for response in call:
-            now = time.monotonic()
-            if response.HasField("frame"):
-                at = sent.pop(response.frame.partner_index, None)
-                if now > began + WARM_SECONDS:
-                    counts["frames"] += 1
-                    if at is not None:
-                        latencies.append(now - at)
-            elif response.event.kind == pb.REACTION_EVENT_KIND_FRAMES_HELD:
-                counts["held"] += response.event.count
+    def fits(sessions: int, seconds: float = SHORT_SECONDS) -> bool:
+        tried[sessions] = uvloop.run(measure(replica, sessions, fps, seconds))
+        show(tried[sessions])
+        return good(tried[sessions])
 
-    reading = loop.create_task(read())
-    for index in range(int((seconds + WARM_SECONDS) * fps)):
-        await asyncio.sleep(began + index / fps - time.monotonic())
-        frame = pb.PartnerFrame(index=index, seconds=time.monotonic(), positions=partner(index / fps).ravel())
-        sent[index] = time.monotonic()
-        try:
-            await call.write(pb.ReactRequest(partner=frame))
-        except asyncio.InvalidStateError:  # refused: the reader knows why
-            await reading
-            raise
-    await call.done_writing()
-    await reading
-    await stub.CloseSession(pb.CloseSessionRequest(name=made.session.name))
-    return latencies, counts["frames"], counts["held"]
+    low, high = 0, FIRST
+    while high <= MOST and fits(high):
+        low, high = high, 2 * high
+    while high - low > max(1, NEAR * high):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    # A short run may have been lucky.
+    while low and not fits(low, seconds):
+        low = min(low - 1, int((1 - NEAR) * low))
+    return {"fps": fps, "carried": low, "tried": [tried[count] for count in sorted(tried)]}
 
 
-async def measure(replica: Replica, sessions: int, fps: float, seconds: float) -> dict[str, Any]:
+async def admitted(replica: Replica, fps: float, most: int) -> dict[str, Any]:
+    """How many sessions are let in, four a second, before one is refused; and their latencies from then on."""
+    heard: list[Heard] = []
+    tasks: list[asyncio.Task[None]] = []
     async with grpc.aio.insecure_channel(replica.address) as channel:
         stub = reactor_pb2_grpc.ReactorServiceStub(channel)
-        idle, cpu, began = idle_share(), replica.cpu_seconds(), time.monotonic()
-        try:
-            answers = await asyncio.gather(
-                *(session(stub, fps, seconds, number / sessions / fps) for number in range(sessions))
+        while len(tasks) < most and not any(task.done() for task in tasks):
+            heard.append(Heard())
+            tasks.append(asyncio.create_task(session(stub, fps, LONG_SECONDS, 0.0, heard[-1])))
+            await asyncio.sleep(0.25)
+        count = sum(not task.done() for task in tasks)
+        since = time.monotonic()
+        await asyncio.sleep(SHORT_SECONDS)
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            refused = isinstance(ended, grpc.aio.AioRpcError) and (
+                ended.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             )
-        except grpc.aio.AioRpcError as error:
-            return {"sessions": sessions, "fps": fps, "refused": error.details()}
-        used = replica.cpu_seconds() - cpu
-        wall = time.monotonic() - began
-        described = await stub.Describe(pb.ReactorServiceDescribeRequest())
-        assert described.sessions_running == 0
-    times = np.concatenate([answer[0] for answer in answers]) * 1000
-    frames = sum(answer[1] for answer in answers)
-    return {
-        "sessions": sessions, "fps": fps, "idle_before": round(idle, 2),
-        "frames_a_second": round(frames / seconds / sessions, 2),
-        "p50_ms": round(float(np.percentile(times, 50)), 2), "p99_ms": round(float(np.percentile(times, 99)), 2),
-        "max_ms": round(float(times.max()), 2), "held": sum(answer[2] for answer in answers),
-        "cpu_share": round(used / wall, 3), "cpu_ms_a_frame": round(used / (sessions * fps * wall) * 1000, 3),
-        "memory_mb": round(replica.megabytes()),
-    }  # fmt: skip
+            if isinstance(ended, Exception) and not refused:
+                raise ended
+    late = [
+        value for each in heard for value, at in zip(each.latencies, each.times, strict=True) if at > since
+    ]
+    return {"admitted": count, "admitted_p99_ms": summary(np.array(late))["p99_ms"]}
+
+
+def capacity(made: Stack, fps: float, seconds: float) -> dict[str, Any]:
+    """``carried`` and ``admitted`` at one rate, and how those that were let in fared."""
+    found = carried(made.replica(**OPEN), fps, seconds)
+    made.replicas.pop().end()
+    replica = made.replica()
+    found |= uvloop.run(admitted(replica, fps, MOST))
+    made.replicas.pop().end()
+    console.print(
+        f"at {fps:g} fps: {found['carried']} carried; {found['admitted']} admitted, "
+        f"with a p99 of {found['admitted_p99_ms']} ms"
+    )
+    return found
 
 
 async def killed(first: Replica, second: Replica, sessions: int) -> dict[str, Any]:
@@ -150,18 +141,18 @@ async def killed(first: Replica, second: Replica, sessions: int) -> dict[str, An
             name = await client.create(seed=number)
             async with client.react(name) as reaction:
 
-                async def show() -> None:
+                async def play() -> None:
                     while not enough.is_set():
                         reaction.see(partner(time.monotonic()))
                         await asyncio.sleep(0.05)
                     reaction.finish()
 
-                showing = asyncio.create_task(show())
+                playing = asyncio.create_task(play())
                 async for answer in reaction:
                     if isinstance(answer, AgentFrame):
                         times[number].append(time.monotonic())
                         sequences[number].append(answer.sequence)
-                await showing
+                await playing
 
         enough = asyncio.Event()
         running = [asyncio.create_task(run(number)) for number in range(sessions)]
@@ -188,46 +179,48 @@ def untrained(folder: Path) -> Path:
     return folder
 
 
+console = Console(width=170)
+
+
+def show(row: dict[str, Any]) -> None:
+    shown = {key: value for key, value in row.items() if key != "quantiles_ms"}
+    table = Table(*shown)
+    table.add_row(*(str(value) for value in shown.values()))
+    console.print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     parser.add_argument("--untrained", action="store_true")
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=20, help="of a run; of a search's short ones 6")
     parser.add_argument("--runs", nargs="*", default=["1x30", "8x20", "16x20", "32x10"])
-    parser.add_argument("--kill", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "reactor.json")
+    parser.add_argument("--capacity", nargs="*", type=float, default=[], metavar="FPS")
+    parser.add_argument("--kill", type=int, default=0, metavar="SESSIONS")
+    parser.add_argument("--output", type=Path, default=RESULTS / "reactor.json")
     arguments = parser.parse_args()
-    before = machine()
-    with tempfile.TemporaryDirectory() as folder:
-        models = untrained(Path(folder)) if arguments.untrained else arguments.models
-        port = Ports.free().planner
-        options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
-        valkey = subprocess.Popen([str(valkey_binary()), *options], stdout=subprocess.DEVNULL)
-        replicas = [Replica(models, f"redis://{HOST}:{port}/0")]
-        try:
-            rows = []
+    result: dict[str, Any] = {"machine": machine(), "limit_ms": LIMIT_MS, "runs": []}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        stack(untrained(Path(folder)) if arguments.untrained else arguments.models) as made,
+    ):
+        if arguments.runs:
+            replica = made.replica(**OPEN)
             for run in arguments.runs:
                 sessions, fps = run.split("x")
-                rows.append(uvloop.run(measure(replicas[0], int(sessions), float(fps), arguments.seconds)))
-                show(rows[-1:])
-            if arguments.kill:
-                replicas.append(Replica(models, f"redis://{HOST}:{port}/0"))
-                rows.append(uvloop.run(killed(*replicas, arguments.kill)))
-                show(rows[-1:])
-        finally:
-            for each in (*(replica.process for replica in replicas), valkey):
-                each.kill()
-                each.wait()
-    arguments.output.write_text(json.dumps({"machine": before, "runs": rows}, indent=1) + "\n")
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    Console(width=160).print(table)
+                row = uvloop.run(measure(replica, int(sessions), float(fps), arguments.seconds))
+                result["runs"].append(row)
+                show(row)
+            made.replicas.pop().end()
+        result["capacity"] = [capacity(made, fps, arguments.seconds) for fps in arguments.capacity]
+        if arguments.kill:
+            result["killed"] = uvloop.run(killed(made.replica(), made.replica(), arguments.kill))
+            show(result["killed"])
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    reactor_plots.draw(result, arguments.output.with_suffix(".png"))
+    console.print(f"saved {arguments.output} and its plot")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -142,6 +143,9 @@ async def serve(settings: ServiceSettings, build: Build) -> None:
     metrics = Metrics()
     async with build(metrics) as services:
         server = Server(settings, services, metrics=metrics)
+        # What lives until the end is not looked at again: a full collection of it is 65 ms of silence in the reactor.
+        gc.collect()
+        gc.freeze()
         async with _stop_on_signal(server) as stopped:
             await server.start()
             await stopped.wait()

@@ -12,6 +12,7 @@ from services.common.metrics import Metrics
 from services.common.onnx_runtime import OnnxRuntime
 from services.common.server import Service, run
 from services.reactor.meters import Meters
+from services.reactor.networks import REFINE
 from services.reactor.replica import Replica
 from services.reactor.service import ReactorServicer
 from services.reactor.sessions import Sessions
@@ -34,7 +35,7 @@ async def build(settings: ReactorSettings, metrics: Metrics) -> AsyncIterator[Se
             timeout=settings.store_timeout,
         )
         stack.push_async_callback(store.close)
-        runtime = await stack.enter_async_context(OnnxRuntime.of(settings, metrics))
+        runtime = await stack.enter_async_context(OnnxRuntime.of(settings, metrics, inline=[REFINE]))
         sessions = Sessions(store, TextEncoder())
         replica = Replica(settings, runtime, store, sessions, Meters(metrics))
         await stack.enter_async_context(replica)

@@ -4,6 +4,9 @@ Frames that left on a fixed beat would wait for up to a period after the partner
 partner's frames come at the session's rate the beat follows them, slowly, as a phase-locked loop does: a frame of the
 partner that comes near the beat lets the agent's leave at once, and one that is late is waited for, a little. Where
 they come at another rate, or not at all, the beat is even.
+
+The first frames are taken to come at the session's rate until they show that they do not, and the beat goes to them at
+once: otherwise the first second of every session would be answered late.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ _GAIN: Final = 0.2  # of the distance between beat and arrival that the beat mov
 _WAIT: Final = 0.35  # periods after the beat that a frame waits for its partner's, at most
 _WAIT_SECONDS: Final = 0.012
 _ARRIVALS: Final = 16  # over which the partner's rate is measured
+_SURE: Final = 9  # arrivals from which on the measured rate is believed
+_JITTER: Final = 0.35  # periods by which fewer arrivals may be off
+_PAUSE_SECONDS: Final = 1.0  # without a frame, after which a partner begins anew
 _SAME: Final = 0.04  # how far the two rates may be apart, for the beat to follow,
 _OTHER: Final = 0.08  # and to go on following
 
@@ -45,6 +51,8 @@ class OutputClock:
 
     def arrived(self, now: float) -> None:
         """A frame of the partner that is followed has come."""
+        if self._arrivals and now - self._arrivals[-1] > _PAUSE_SECONDS:
+            self._arrivals.clear()
         self._arrivals.append(now)
         self._following = self._same_rate()
         if not self._following or self._arrived is not None:
@@ -52,6 +60,8 @@ class OutputClock:
         early = self._beat - now
         if early <= 0.5 * self.period:
             self._arrived = now
+        elif len(self._arrivals) < _SURE:  # the next is expected a period after this one
+            self._beat, self._led = now + self.period, True
         else:  # nearer to the beat before: that one should have been later
             self._beat += _GAIN * (self.period - early)
 
@@ -64,8 +74,8 @@ class OutputClock:
         self._beat = max(at, now - self.period) + self.period
 
     def _same_rate(self) -> bool:
-        span = self._arrivals[-1] - self._arrivals[0]
-        if len(self._arrivals) <= _ARRIVALS // 2:
-            return False
-        apart = abs(span / (len(self._arrivals) - 1) / self.period - 1.0)
-        return apart < (_OTHER if self._following else _SAME)
+        periods = (self._arrivals[-1] - self._arrivals[0]) / self.period
+        expected = len(self._arrivals) - 1
+        if len(self._arrivals) < _SURE:
+            return abs(periods - expected) <= _JITTER + _SAME * expected
+        return abs(periods / expected - 1.0) < (_OTHER if self._following else _SAME)

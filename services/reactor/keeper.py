@@ -53,7 +53,7 @@ class Keeper:
         if not kept:
             return leave
         try:
-            answers = await self._store.commit([tick for _, tick in kept])
+            answers = await self._commit([tick for _, tick in kept])
         except StoreError as error:
             self._lose(str(error) or type(error).__name__)
             for live, _ in kept:
@@ -69,6 +69,18 @@ class Keeper:
             elif answer != live.settings.version:
                 self._changed(live)
         return [may and live.id not in refused for may, live in zip(leave, lives, strict=True)]
+
+    async def _commit(self, ticks: list[Commit]) -> list[int]:
+        """Ask again where this process has slept over the answer: its sessions may be another's by now, and without
+        asking they would go on here as well. Raises one of StoreError."""
+        began = monotonic()
+        try:
+            return await self._store.commit(ticks)
+        except StoreError:
+            if monotonic() - began <= self._store.patience:
+                raise
+            log.warning("slept over a commit", seconds=round(monotonic() - began, 3))
+            return await self._store.commit(ticks)
 
     async def run(self) -> None:
         """Put sessions back once the store answers."""

@@ -68,7 +68,7 @@ class Replica:
             self._missing = error
         for task in (self._ticker.run(), self._drafter.run(), self.keeper.run()):
             self._spawn(task)
-        log.info("measured", sessions_at_20_fps=self.room(20.0), sessions_at_30_fps=self.room(30.0))
+        log.info("measured", sessions_at_10_fps=self.room(10.0), sessions_at_20_fps=self.room(20.0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -126,6 +126,7 @@ class Replica:
     async def rest(self, live: Live) -> None:
         """Make no more frames of the session; those under way have left when this returns."""
         live.end()
+        self._drafter.forget(live)
         if self._ticker.lives.get(live.id) is live:
             del self._ticker.lives[live.id]
         await self._ticker.settled()

@@ -31,7 +31,10 @@ class ReactorSettings(ServiceSettings):
         256, ge=1, le=100_000, description="sessions that run at once, whatever the measured capacity"
     )
     target_load: float = Field(
-        0.8, gt=0, le=1, description="share of the measured capacity that sessions may take"
+        0.8,
+        gt=0,
+        le=100,
+        description="share of the measured capacity that sessions may take; above 1 they are late",
     )
     max_rows: int = Field(32, ge=1, le=1024, description="rows of one model call")
     lead_frames: int = Field(

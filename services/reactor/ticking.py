@@ -88,21 +88,18 @@ class Ticker:
                 await self._guarded([live])
 
     async def _tick(self, due: list[Live]) -> None:
-        now = monotonic()
         steps, places = zip(
             *(steps_for(live.sequence, live.fps, live.agent.frames) for live in due), strict=True
         )
-        modelled = await self._refine(due, steps, now)
-        began = monotonic()
+        await self._refine(due, steps, monotonic())
         for live, held in zip(due, advance([live.agent for live in due], steps), strict=True):
             if held:
                 live.events.note(pb.REACTION_EVENT_KIND_FRAMES_HELD, count=held)
-        self._drafter.look(due)
         frames = _frames(due, np.array(places, np.float32), monotonic())
         commits = [live.commit(frame.stored) for live, frame in zip(due, frames, strict=True)]
-        committing = monotonic()
         leaving = await self._keeper.commit(due, commits)
         left = monotonic()
+        late = sum(left - live.clock.beat >= live.clock.period for live in due)
         for live, frame, commit, leaves in zip(due, frames, commits, leaving, strict=True):
             if leaves:
                 live.publish(frame, commit, left)
@@ -113,12 +110,11 @@ class Ticker:
             self._meters.late.observe(max(0.0, left - live.clock.beat))
             live.clock.left(left)
         self._meters.frames.inc(len(due))
-        self._capacity.ticked(
-            len(due), (began - now - modelled) + (committing - began) + (monotonic() - left)
-        )
+        self._drafter.look(due, monotonic())
+        self._capacity.ticked(len(due), late)
 
-    async def _refine(self, due: list[Live], steps: Iterable[int], now: float) -> float:
-        """Correct the segments of those that need a new frame; gives the seconds that the model took.
+    async def _refine(self, due: list[Live], steps: Iterable[int], now: float) -> None:
+        """Correct the segments of those that need a new frame.
 
         Who is late by more than a frame goes on with what was foreseen, so that the others are not late too.
         """
@@ -128,18 +124,15 @@ class Ticker:
             if count > 0 and live.agent.turn_over() and now - live.clock.beat < live.clock.period:
                 asked.append(live)
         if not asked:
-            return 0.0
+            return
         inputs = [live.agent.refine_inputs(live.view.windows, live.conditions) for live in asked]
-        began = monotonic()
         try:
             futures = await self._networks.refine(inputs)
         except ServiceError as error:
             log.warning("refinement failed", sessions=len(asked), reason=error.message)
-            return monotonic() - began
-        took = monotonic() - began
+            return
         for live, future in zip(asked, futures, strict=True):
             live.agent.refined(future, live.view.weights)
-        return took
 
 
 def _frames(due: list[Live], places: FloatArray, now: float) -> list[Published]:

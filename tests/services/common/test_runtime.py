@@ -209,6 +209,20 @@ async def test_pinned_workers_stay_on_one_cpu_each(repository: Add) -> None:
     assert os.sched_getaffinity(0) == allowed
 
 
+async def test_a_short_model_runs_in_the_loop_and_a_long_batch_of_it_does_not(
+    repository: Add, open_runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = open_runtime(repository(max_batch_size=16), inline=["linear"], inline_rows=2)
+    await runtime.load("linear")
+    loop, used = asyncio.get_running_loop(), []
+    through = loop.run_in_executor
+    monkeypatch.setattr(loop, "run_in_executor", lambda *work: used.append(1) or through(*work))
+    for rows in (1, 2, 3):
+        x = sample(rows)
+        np.testing.assert_allclose((await runtime.infer("linear", {"x": x}))["y"], x @ WEIGHTS, rtol=1e-5)
+        assert len(used) == (rows > 2)
+
+
 async def test_requests_whose_callers_left_are_not_run(repository: Add) -> None:
     metrics = Metrics()
     async with OnnxRuntime(repository(delay=0, max_batch_size=1), workers=1, metrics=metrics) as runtime:

@@ -17,7 +17,6 @@ from kinesphere.scenes import Box, Raster, Scene
 from kinesphere.v1 import reactor_pb2 as pb
 from services.reactor import poses
 from services.reactor.agent import Agent, Conditions, advance, steps_for
-from services.reactor.capacity import Capacity, Cost
 from services.reactor.events import Events
 from services.reactor.partners import Partners
 from services.reactor.streams import interpolation_seconds
@@ -162,18 +161,6 @@ def test_the_nearest_and_most_active_weigh_most() -> None:
     near, far, lively = view.weights
     assert view.weights.sum() == pytest.approx(1, abs=1e-5)
     assert near > lively > far > 0
-
-
-def test_load_grows_with_sessions_and_rates() -> None:
-    capacity = Capacity(2, 0.8)
-    capacity._refine, capacity._segment = Cost(0.002, 0.0005), Cost(0.01, 0.002)
-    # By hand, one session at 20 fps: ticks 20 (1 ms ours + 0.5 ms row) + 20 x 2 ms calls = 0.07; segments 2.5 x 12 ms.
-    assert capacity.load([(20, 1)]) == pytest.approx(0.07 / 0.8)
-    assert capacity.load([]) == 0
-    loads = [capacity.load([(20, 1)] * count) for count in range(1, 40)]
-    assert loads == sorted(loads)
-    assert capacity.load([(60, 1)]) > capacity.load([(30, 1)]) > capacity.load([(20, 1)])
-    assert capacity.load([(20, 3)]) > capacity.load([(20, 1)])
 
 
 def _person(x: float, z: float) -> np.ndarray:

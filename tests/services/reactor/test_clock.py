@@ -44,6 +44,21 @@ def test_frames_follow_the_partners_at_once(fps: float, phase: float) -> None:
     assert answered[40:].max() < 0.004
 
 
+@pytest.mark.parametrize("fps", [10, 20, 30, 60])
+@pytest.mark.parametrize("phase", [0.1, 0.45, 0.8])
+def test_the_second_frame_is_answered_at_once_already(fps: float, phase: float) -> None:
+    times, answered = run(fps, (np.arange(2 * fps) + phase) / fps, 2.0)
+    assert answered[1:].max() < 0.004
+    assert np.diff(times).max() < 1.6 / fps
+
+
+def test_after_a_pause_partners_are_followed_at_once_again() -> None:
+    first = np.arange(100) / 20
+    times, answered = run(20, np.concatenate([first, first + 7.02]), 12.0)
+    assert answered[101:].max() < 0.004
+    assert np.diff(times).max() < 1.6 / 20
+
+
 def test_jitter_is_waited_for_a_little() -> None:
     random = np.random.default_rng(1)
     arrivals = np.arange(600) / 30 + random.uniform(0, 0.006, 600)

@@ -16,6 +16,9 @@ from tests.services.reactor.conftest import Reaction, Valkey, session, walker
 
 pytestmark = pytest.mark.slow
 FPS = 20.0
+# A session that moves on goes through so many turns of the other replica, the store and the client. On a machine that
+# holds frames up each of them may be held up as well.
+_STEPS = 5
 
 
 class Driven:
@@ -67,6 +70,11 @@ class Driven:
         times = np.array(self.times)
         return float(times[times > at][0] - times[times <= at][-1])
 
+    def stall(self, at: float) -> float:
+        """By how much frames were held up at worst in the two seconds before ``at``: 0 where nothing else runs."""
+        times = np.array(self.times)
+        return float(np.diff(times[(times > at - 2.0) & (times <= at)]).max()) - 1 / FPS
+
     @property
     def kinds(self) -> set[str]:
         return {event.kind for event in self.events}
@@ -83,12 +91,12 @@ async def test_sessions_go_on_with_the_other_replica(replicas: Any) -> None:
         killed = asyncio.get_running_loop().time()
         await asyncio.sleep(3)
         await asyncio.gather(*(each.finished() for each in driven))
+    stall = max(each.stall(killed) for each in driven)
     for each in driven:
         each.check()
         assert each.reconnects == 1
         assert "TAKEN_OVER" in each.kinds
-        # The aim is 0.3 s (see benchmarks); machines that run tests may be busy.
-        assert each.gap(killed) < 1.0
+        assert each.gap(killed) < 0.3 + _STEPS * stall
         # The body goes on from where it was.
         root = np.array([frame.translation for frame in each.frames])
         assert np.linalg.norm(np.diff(root, axis=0), axis=1).max() < 0.2
