@@ -33,7 +33,8 @@ _LIFTED: Final = (
 )  # metres of a wrist above the shoulders: hands hang at -0.5, and some wave at the chest
 _UP: Final = -0.15
 _LONG: Final = round(0.25 * FPS)  # frames for which a hand is up, at least
-_SWING, _SMALL_SWING = 0.03, 0.01  # metres to and fro
+_LIFTING: Final = round(0.3 * FPS)
+_SWING, _SMALL_SWING = 0.03, 0.012  # metres to and fro
 _BOW: Final = 12.0  # degrees that the trunk leans farther than before
 _TURNED: Final = 45.0  # degrees
 _STEP: Final = 0.3  # metres
@@ -41,14 +42,16 @@ _WAY: Final = 45.0  # degrees between the way shown and the way taken
 
 
 def waving(agent: FloatArray, partner: FloatArray, since: int) -> Mask:
-    """A hand is up and swings: twice to and fro, or five times from the wrist alone."""
+    """A hand is up and swings: twice to and fro, or four times in small (some wave from the wrist)."""
     del partner, since
     found = np.zeros(len(agent), dtype=bool)
     measured = Measures(agent, FPS)
     for side in SIDES:
         for start, stop in _stretches(measured.raised(side, _LIFTED)):
-            hand = measured.hand(side)[start:stop]
-            if _swings(hand, _SWING) >= 3 or _swings(hand, _SMALL_SWING) >= 8:
+            # Less its ends, where the arm comes up and goes down: that is no swing.
+            held = slice(start + _LIFTING * (start > 0), stop - _LIFTING * (stop < len(agent)))
+            hand = measured.hand(side)[held]
+            if _swings(hand, _SWING) >= 4 or _swings(hand, _SMALL_SWING) >= 8:
                 found[start:stop] = True
     return found
 
@@ -205,6 +208,8 @@ def _stretches(mask: Mask) -> list[tuple[int, int]]:
 
 def _swings(hand: Curve, least: float) -> int:
     """How often the hand [T,3] changes direction by at least ``least`` metres, along the line that it swings on."""
+    if len(hand) < 3:
+        return 0
     quick = hand - gaussian_filter1d(hand, 0.4 * FPS, axis=0, mode="nearest")
     _, _, axes = np.linalg.svd(quick, full_matrices=False)
     swing = quick @ axes[0]
