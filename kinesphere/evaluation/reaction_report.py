@@ -145,7 +145,8 @@ def _shown(table: Table) -> list[str]:
 
 
 def _title(table: Table) -> str:
-    return f"{table.name[0].upper()}{table.name[1:]}: {sum(table.counts.values())} reactions"
+    count = sum(table.counts.values())
+    return f"{table.name[0].upper()}{table.name[1:]}: {count} reaction{'s' if count > 1 else ''}"
 
 
 def _heading(metric: str) -> str:
