@@ -98,14 +98,13 @@ def out_of_reach(agent: FloatArray, partner: FloatArray, since: int) -> Mask:
 
 
 def off_the_path(agent: FloatArray, partner: FloatArray, since: int) -> Mask:
-    """Beside the line that the partner walks, a step farther from it than before."""
-    path = _ground(partner)[since:]
-    along = path[-1] - path[0]
-    if np.linalg.norm(along) < _STEP:
+    """A step farther than before from the line that the partner walks, which has not come past yet."""
+    along = _walked(partner, since)
+    if along is None:
         return np.zeros(len(agent), dtype=bool)
-    along /= np.linalg.norm(along)
-    away = np.abs((_ground(agent) - path[0]) @ np.array([-along[1], along[0]]))
-    return np.asarray(away - away[since] > _STEP)
+    apart = _ground(agent) - _ground(partner)
+    away = np.abs((_ground(agent) - _ground(partner)[since]) @ np.array([-along[1], along[0]]))
+    return np.asarray((away - away[since] > _STEP) & (apart @ along > 0.0))
 
 
 def met(agent: FloatArray, partner: FloatArray, since: int) -> Mask:
@@ -127,11 +126,10 @@ def went_as_shown(agent: FloatArray, partner: FloatArray, since: int) -> Mask:
 
 def walked_along(agent: FloatArray, partner: FloatArray, since: int) -> Mask:
     """A step the way that the partner walks."""
-    path = _ground(partner)[since:]
-    along = path[-1] - path[0]
-    if np.linalg.norm(along) < _STEP:
+    along = _walked(partner, since)
+    if along is None:
         return np.zeros(len(agent), dtype=bool)
-    ahead, _ = _moved(agent, along / np.linalg.norm(along), since)
+    ahead, _ = _moved(agent, along, since)
     return ahead > _STEP
 
 
@@ -177,6 +175,13 @@ def answer(situation: str, agent: FloatArray, partner: FloatArray, onset: int) -
 def _ground(joints: FloatArray) -> Curve:
     """[T,2] x and z of the pelvis."""
     return joints[:, 0][:, [0, 2]].astype(np.float64)
+
+
+def _walked(body: FloatArray, since: int) -> Curve | None:
+    """[2] unit direction over the floor from where a body is at frame ``since`` to its end; None where it stays."""
+    way = _ground(body)[-1] - _ground(body)[since]
+    length = float(np.linalg.norm(way))
+    return np.asarray(way / length) if length > _STEP else None
 
 
 def _towards(agent: FloatArray, partner: FloatArray, at: int) -> Curve:

@@ -97,6 +97,17 @@ def test_steps_have_a_direction(situation: str, way: tuple[float, float], given:
         assert found.delay == pytest.approx(1000)
 
 
+@pytest.mark.parametrize(("begins", "aside", "given"), [(10, 0.8, True), (10, 0.2, False), (60, 0.8, False)])
+def test_the_way_is_to_be_cleared_before_the_partner_is_there(begins: int, aside: float, given: bool) -> None:
+    agent = standing(4.0)
+    agent[..., 0] += aside * np.clip((np.arange(80) - begins) / 10, 0, 1).astype(np.float32)[:, None]
+    _, partner = facing_pair(agent, 2.5)
+    partner[..., 2] -= np.linspace(0, 5, 80, dtype=np.float32)[:, None]  # past the agent after 2 s
+    found = answer("step_aside", agent, partner, 5)
+    assert found is not None
+    assert found.given == given
+
+
 def test_there_is_no_answer_where_none_is_definite() -> None:
     assert answer("salsa", *facing_pair(standing(2.0)), 5) is None
 
