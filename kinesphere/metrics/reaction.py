@@ -15,7 +15,7 @@ from kinesphere.body import facing
 from kinesphere.datasets.reactions.bodies import clearance
 from kinesphere.errors import InputError
 from kinesphere.metrics import physics
-from kinesphere.reaction.features import Solid
+from kinesphere.scenes import Scene
 from kinesphere.skeleton import JOINT_INDEX, FloatArray
 
 Curve = NDArray[np.float64]
@@ -68,14 +68,14 @@ def jerk_at(joints: FloatArray, borders: Sequence[int], fps: float = 20.0) -> tu
     )
 
 
-def collision(joints: FloatArray, scene: Solid) -> tuple[float, float]:
+def collision(joints: FloatArray, scene: Scene) -> tuple[float, float]:
     """Share of frames in which some joint is deeper than 2 cm inside a solid of ``scene``, and the depth of the deepest
     joint, millimetres, mean over all frames."""
     depth = np.maximum(-scene.distance(joints).min(axis=1), 0.0)
     return float((depth > _INSIDE).mean()), float(depth.mean()) * _MILLIMETRES
 
 
-def foot_contact(joints: FloatArray, scene: Solid) -> float:
+def foot_contact(joints: FloatArray, scene: Scene) -> float:
     """Share of frames in which a toe joint is within 5 cm of the floor or of a solid."""
     toes = joints[:, _TOES]
     nearest = np.minimum(np.abs(toes[..., 1]), np.abs(scene.distance(toes)))
