@@ -30,7 +30,7 @@ BEFORE: Final = 10  # frames before the partner's cue at which a trial begins
 MOST: Final = 120  # frames of a trial
 LEAD: Final = 3  # as the reactor's setting lead_frames
 _TOGETHER: Final = 32  # rollouts side by side
-_TIMED: Final = 80  # frames over which a graph's time is taken
+_TIMED: Final = 160  # frames over which a graph's time is taken
 # Told how many frames have been made.
 Progress = Callable[[int], None]
 
