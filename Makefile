@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The lock fixes every version; the stamps say what is installed, so that a warm run never calls pip.
 INSTALL = $(PIP) install -q -c requirements.lock
+# Unitree's G1 for examples/unitree_g1: of the whole package its model alone, without the 40 packages that it asks for.
+ROBOT := holosoma==0.0.3
 LOCK := pyproject.toml requirements.lock
 
 .PHONY: help demo setup test lint protos clean
@@ -57,4 +59,5 @@ $(VENV)/.installed-dev: $(BIN)/python $(LOCK)
 	@echo "Installing development and training packages into $(VENV) ..."
 	$(PIP) install -q torch==2.13.0
 	$(INSTALL) -e '.[dev,train]'
+	$(PIP) install -q --no-deps $(ROBOT)
 	@touch $@ $(VENV)/.installed-demo

@@ -1,5 +1,8 @@
 """Python clients of the services: ``Client`` blocks, ``AsyncClient`` awaits; both say the same things.
 
+They make motion from sentences and speak about it; ``ReactionClient`` and ``AsyncReactionClient``
+(``kinesphere.reaction_client``) let a body react to others.
+
     from kinesphere.client import Client
     from kinesphere.formats import save_motion
 
@@ -18,32 +21,35 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
-import grpc
 import numpy as np
 
 from kinesphere import wire
+from kinesphere.channels import address_of, open_aio_channel, open_channel
 from kinesphere.motion import Motion
+from kinesphere.reaction_call import AgentEvent, AgentFrame, Reaction
+from kinesphere.reaction_client import AsyncReactionClient
+from kinesphere.reaction_plain import PlainReaction, ReactionClient
 from kinesphere.v1 import planner_pb2, planner_pb2_grpc, tokenizer_pb2, tokenizer_pb2_grpc
 from kinesphere.wire import Assembler, Blocks, Encoded, Generated, Hit, ServiceError, generate_request
 
 __all__ = [
+    "AgentEvent",
+    "AgentFrame",
     "AsyncClient",
+    "AsyncReactionClient",
     "Blocks",
     "Client",
     "Encoded",
     "Generated",
     "Hit",
+    "PlainReaction",
+    "Reaction",
+    "ReactionClient",
     "ServiceError",
     "generate_request",
 ]
 
-# Where `kinesphere up` puts the services.
-DEFAULT_PORTS: Final[dict[str, int]] = {"planner": 50051, "tokenizer": 50052, "decoder": 50053}
 DEFAULT_TIMEOUT: Final = 300.0
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.max_send_message_length", 64 << 20),
-)
 
 
 class Client:
@@ -52,9 +58,8 @@ class Client:
     def __init__(self, planner: str = "", tokenizer: str = "", *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.timeout = timeout
         self._channels = [
-            grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
-            for address in _addresses(planner, tokenizer)
-        ]
+            open_channel(address_of("planner", planner)), open_channel(address_of("tokenizer", tokenizer)),
+        ]  # fmt: skip
         self._planner: Any = planner_pb2_grpc.PlannerServiceStub(self._channels[0])
         self._tokenizer: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channels[1])
 
@@ -129,9 +134,8 @@ class AsyncClient:
     def __init__(self, planner: str = "", tokenizer: str = "", *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.timeout = timeout
         self._channels = [
-            grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-            for address in _addresses(planner, tokenizer)
-        ]
+            open_aio_channel(address_of("planner", planner)), open_aio_channel(address_of("tokenizer", tokenizer)),
+        ]  # fmt: skip
         self._planner: Any = planner_pb2_grpc.PlannerServiceStub(self._channels[0])
         self._tokenizer: Any = tokenizer_pb2_grpc.TokenizerServiceStub(self._channels[1])
 
@@ -193,10 +197,3 @@ class AsyncClient:
         request = tokenizer_pb2.SearchRequest(query=wire.embed_input(query), limit=limit)
         with wire.translated():
             return wire.hits(await self._tokenizer.Search(request, timeout=self.timeout))
-
-
-def _addresses(planner: str, tokenizer: str) -> tuple[str, str]:
-    return (
-        planner or f"127.0.0.1:{DEFAULT_PORTS['planner']}",
-        tokenizer or f"127.0.0.1:{DEFAULT_PORTS['tokenizer']}",
-    )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinesphere import wire
+from kinesphere.channels import open_aio_channel
 from kinesphere.errors import InputError
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from kinesphere.v1 import reactor_pb2 as pb
@@ -23,7 +24,6 @@ from kinesphere.v1 import reactor_pb2_grpc
 from kinesphere.wire import ServiceError
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -42,7 +42,8 @@ class AgentFrame:
     """A frame of the agent: translation [3], local rotations [22,4] (wxyz) and joint positions [22,3]; metres, world.
 
     sequence counts from 0 over the whole session. partner_index: the partner's frame that it answers, -1 for none;
-    partner_age_seconds: from that one's arrival at the replica to this one's leaving.
+    partner_age_seconds: from that one's arrival at the replica to this one's leaving. message: as it came, for who
+    passes it on.
     """
 
     sequence: int
@@ -52,6 +53,7 @@ class AgentFrame:
     positions: FloatArray
     partner_index: int
     partner_age_seconds: float
+    message: pb.ReactionFrame
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Connection:
 
     def __init__(self, addresses: tuple[str, ...], timeout: float) -> None:
         self.timeout = timeout
-        self._channels = [grpc.aio.insecure_channel(address, options=_OPTIONS) for address in addresses]
+        self._channels = [open_aio_channel(address, *_OPTIONS) for address in addresses]
         self._stubs: list[Any] = [reactor_pb2_grpc.ReactorServiceStub(channel) for channel in self._channels]
         self._current = 0
         self._tried = 0
@@ -257,6 +259,7 @@ def frame_of(message: pb.ReactionFrame) -> AgentFrame:
         np.array(motion.positions, np.float32).reshape(NUM_JOINTS, 3),
         message.partner_index,
         message.partner_age_seconds,
+        message,
     )
 
 

@@ -23,15 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinesphere import wire
+from kinesphere.channels import address_of
 from kinesphere.motion import Motion
 from kinesphere.reaction_call import AgentEvent, AgentFrame, Connection, Reaction, frame_of
 from kinesphere.v1 import reactor_pb2 as pb
 from kinesphere.v1 import scene_pb2
 from kinesphere.wire import ServiceError
 
-__all__ = ["DEFAULT_PORT", "AgentEvent", "AgentFrame", "AsyncReactionClient", "Reaction", "ServiceError"]
+__all__ = ["AgentEvent", "AgentFrame", "AsyncReactionClient", "Reaction", "ServiceError"]
 
-DEFAULT_PORT: Final = 50055
 DEFAULT_TIMEOUT: Final = 30.0
 
 
@@ -41,7 +41,7 @@ class AsyncReactionClient:
 
     def __init__(self, addresses: Sequence[str] = (), *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.timeout = timeout
-        self._connection = Connection(tuple(addresses) or (f"127.0.0.1:{DEFAULT_PORT}",), timeout)
+        self._connection = Connection(tuple(addresses) or (address_of("reactor"),), timeout)
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from kinesphere.reaction.rolling import Rollout, Start
 from kinesphere.reaction.rollout import STEPS, Graph, Surroundings, floor_frame, on_the_floor, rows_of
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import HISTORY, LAYOUT
-from kinesphere.scenes import Scene
+from kinesphere.scenes import Raster, Scene
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 
 BEFORE: Final = 10  # frames before the partner's cue at which a trial begins
@@ -49,6 +50,10 @@ class Trial:
     @property
     def frames(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def raster(self) -> Raster | None:
+        return None if self.scene is None else Raster(self.scene)
 
 
 def trial(data: ReactionDataset, item: Reaction) -> Trial:
@@ -104,8 +109,7 @@ class Reactor:
     def _start(self, trial: Trial, text: FloatArray, seed: int) -> Start:
         around = Surroundings(
             partner=trial.partner,
-            # Nobody looks at what has no weight.
-            scene=trial.scene if self.alpha[1] else None,
+            scene=trial.raster,
             goal=np.asarray(trial.item.goal) if self.aimed and trial.item.goal else None,
             text=text,
             alpha=self.alpha,

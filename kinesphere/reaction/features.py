@@ -13,7 +13,7 @@ A partner's frame is 72 numbers:
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,13 @@ from kinesphere.errors import InputError
 from kinesphere.motion import check_fps
 from kinesphere.representations.layout import Layout
 from kinesphere.representations.primitive276 import Frame as CanonicalFrame
+from kinesphere.scenes.raster import CELLS, Raster
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 
 Floats = NDArray[np.floating]
 
 PARTNER: Final = Layout(72, joints=3 * NUM_JOINTS, velocity=3, facing=2, approach=1)
 PARTNER_FRAMES: Final = 10
-CELLS: Final = (24, 12, 24)
-CELL: Final = 0.125  # metres: the cells reach 1.5 m to all sides, and from the floor to 1.5 m
-
-
-class Solid(Protocol):
-    """Anything that says how far points are from it (``kinesphere.scenes.Scene``)."""
-
-    def distance(self, points: Floats) -> FloatArray:
-        """[...,3] world -> [...] metres, negative inside."""
 
 
 def partner_features(frame: CanonicalFrame, positions: Floats, fps: float) -> FloatArray:
@@ -85,19 +77,11 @@ def partner_window(
     return features, mask
 
 
-def occupancy_around(scene: Solid | None, frame: CanonicalFrame) -> FloatArray:
+def occupancy_around(scene: Raster | None, frame: CanonicalFrame) -> FloatArray:
     """Which cells around the body are filled: [24,12,24] of 0 and 1, cells of 0.125 m; all 0 without a scene.
 
-    The first axis is the frame's X (growing to the body's left), the second is up from the floor y = 0, the third the
-    frame's Z (growing ahead); first and third are centred on the frame's origin. A cell is filled when its centre is
-    inside a solid or within half a cell of one, so that a thin table top is not missed between two centres.
+    See ``Raster.around`` for where they lie.
     """
     if scene is None:
         return np.zeros(CELLS, dtype=np.float32)
-    x, y, z = (np.arange(count) + 0.5 for count in CELLS)
-    local = np.empty((*CELLS, 3))
-    local[..., 0] = ((x - CELLS[0] / 2) * CELL)[:, None, None]
-    local[..., 1] = (y * CELL)[None, :, None]
-    local[..., 2] = ((z - CELLS[2] / 2) * CELL)[None, None, :]
-    points = local @ frame.axes.T + frame.origin * np.array([1.0, 0.0, 1.0])
-    return (scene.distance(points) <= CELL / 2).astype(np.float32)
+    return scene.around(frame.axes, frame.origin)

@@ -25,11 +25,11 @@ from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.reaction.features import (
     PARTNER,
     PARTNER_FRAMES,
-    Solid,
     partner_window,
 )
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import HISTORY, LAYOUT, Frame
+from kinesphere.scenes import Raster
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 
 Floats = NDArray[np.floating]
@@ -144,7 +144,7 @@ class Surroundings:
     """
 
     partner: Floats | None = None
-    scene: Solid | None = None
+    scene: Raster | None = None
     goal: Floats | None = None
     text: Floats | None = None
     alpha: tuple[float, float] = (1.0, 1.0)

@@ -64,6 +64,11 @@ class DistanceField:
         """[nx,ny,nz] which cells are filled."""
         return self.values < 0
 
+    def scaled(self, factor: float) -> DistanceField:
+        """The field with every length ``factor`` times as long."""
+        values, origin = (array * np.float32(factor) for array in (self.values, self.origin))
+        return DistanceField(values, self.cell * factor, origin)
+
     def mirrored(self) -> DistanceField:
         """The field seen in a mirror that lies in the YZ plane."""
         end = self.origin[0] + self.cell * len(self.values)
@@ -83,3 +88,25 @@ class DistanceField:
         found = found + np.linalg.norm(at - inside, axis=-1) * self.cell
         result: FloatArray = found.reshape(points.shape[:-1]).astype(np.float32)
         return result
+
+    def on_grid(self, x: Floats, y: Floats, z: Floats) -> FloatArray:
+        """``distance`` at every place of a grid along the world's axes: [n], [m], [k] metres -> [n,m,k]."""
+        values, beyond = self.values, np.float32(0.0)
+        for axis, places in enumerate((x, y, z)):
+            at = (places - self.origin[axis]) / self.cell - 0.5
+            inside = np.clip(at, 0, values.shape[axis] - 1)
+            low = np.floor(inside).astype(int)
+            high = np.minimum(low + 1, values.shape[axis] - 1)
+            shape = [-1 if other == axis else 1 for other in range(3)]
+            weight = (inside - low).astype(np.float32).reshape(shape)
+            before = values.take(low, axis)
+            values = before + weight * (values.take(high, axis) - before)
+            beyond = beyond + ((at - inside).astype(np.float32) ** 2).reshape(shape)
+        result: FloatArray = values + np.sqrt(beyond) * np.float32(self.cell)
+        return result
+
+    def bounds(self) -> tuple[Floats, Floats]:
+        """[3] and [3] metres: the lowest and the highest coordinates of its cells."""
+        return self.origin, self.origin + np.float32(self.cell) * np.array(
+            self.values.shape, dtype=np.float32
+        )

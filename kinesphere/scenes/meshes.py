@@ -7,13 +7,14 @@ refused before it is unfolded.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import label
 
 from kinesphere.errors import FormatError, InputError
 from kinesphere.formats import limits
@@ -27,7 +28,11 @@ MAX_BYTES: Final = 64 * 2**20
 MAX_TRIANGLES: Final = 1_000_000
 MAX_PARTS: Final = 4_096
 _MAX_SAMPLES: Final = 20_000_000
+_SAMPLES_AT_ONCE: Final = 500_000
 _MAX_EXTENT: Final = 10_000.0  # metres from the origin
+_PLACE_CELLS: Final = (0.05, 0.0625, 0.075, 0.1, 0.125)  # metres: the finest that a place fits into
+_PLACE_MARGIN: Final = 3  # cells around it
+_ROOM: Final = 8.0  # cubic metres: a larger enclosed space is one that people stand in
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,28 +116,74 @@ def field(mesh: Mesh, cell: float = 0.05, *, solid: bool = True, margin: float =
     shape = np.ceil((mesh.vertices.max(axis=0) + margin - low) / cell).astype(np.int64) + 1
     if cell <= 0 or float(np.prod(shape.astype(np.float64))) > MAX_CELLS:
         raise InputError("cell", f"a grid of {shape.tolist()} cells is over {MAX_CELLS} cells")
-    filled = np.zeros(tuple(int(length) for length in shape), dtype=bool)
-    at = np.floor((surface_points(mesh, cell / 2) - low) / cell).astype(np.int64)
-    filled[tuple(at.T)] = True
+    filled = _touched(mesh, cell, low, shape)
     if solid:
-        filled = binary_fill_holes(filled)
+        filled |= _enclosed(filled, filled.size)
     return DistanceField.from_occupancy(filled, cell, low)
+
+
+def surroundings(mesh: Mesh, max_cells: int) -> DistanceField:
+    """The distance field of a place where people move, in cells of 5 cm, or of up to 12.5 cm where more are too many.
+
+    The cells that the surface touches are filled, whether or not it is closed. So is what it encloses, like the inside
+    of a sofa, up to 8 m3: a larger space is a room that one stands in. What lies lower than a cell over y = 0 is taken
+    for the floor, which is no part of a scene, and left out.
+    Raises InputError(``mesh``) on a place or a surface that is too large.
+    """
+    bottom, top = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    for cell in _PLACE_CELLS:
+        first = np.floor(bottom / cell).astype(np.int64) - _PLACE_MARGIN
+        shape = np.floor(top / cell).astype(np.int64) + _PLACE_MARGIN + 1 - first
+        if float(np.prod(shape.astype(np.float64))) <= max_cells:
+            break
+    else:
+        size = " x ".join(f"{length:.1f}" for length in top - bottom)
+        raise InputError("mesh", f"{size} m are more than {max_cells} cells of {cell:g} m")
+    filled = _touched(mesh, cell, first * cell, shape)
+    filled |= _enclosed(filled, int(_ROOM / cell**3))
+    filled[:, : max(0, 1 - int(first[1]))] = False
+    return DistanceField.from_occupancy(filled, cell, first * cell)
+
+
+def _touched(mesh: Mesh, cell: float, low: Floats, shape: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which cells of a grid of ``shape`` [3] with its lowest corner at ``low`` [3] the surface goes through."""
+    filled = np.zeros(tuple(int(length) for length in shape), dtype=bool)
+    for points in _surface(mesh, cell / 2):
+        at = np.clip(np.floor((points - low) / cell).astype(np.int64), 0, shape - 1)
+        filled[tuple(at.T)] = True
+    return filled
+
+
+def _enclosed(filled: NDArray[np.bool_], largest: int) -> NDArray[np.bool_]:
+    """The empty cells from which no way leads outside, where not more than ``largest`` hang together."""
+    regions, _ = label(np.pad(~filled, 1, constant_values=True))
+    sizes = np.bincount(regions.ravel())
+    chosen = sizes <= largest
+    chosen[[0, regions[0, 0, 0]]] = False  # the filled cells, and all that is outside
+    inside: NDArray[np.bool_] = chosen[regions[1:-1, 1:-1, 1:-1]]
+    return inside
 
 
 def surface_points(mesh: Mesh, spacing: float) -> NDArray[np.float64]:
     """[P,3] places on the surface, at most ``spacing`` metres from each other. Raises InputError(``mesh``) if they are
     too many."""
+    return np.concatenate(list(_surface(mesh, spacing)))
+
+
+def _surface(mesh: Mesh, spacing: float) -> Iterator[NDArray[np.float64]]:
+    """``surface_points``, a part after the other."""
     corners = mesh.vertices[mesh.faces]
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=-1)
     parts = np.maximum(1, np.ceil(edges.max(axis=1) / spacing)).astype(np.int64)
     if float(np.sum((parts + 1.0) * (parts + 2.0) / 2)) > _MAX_SAMPLES:
         raise InputError("mesh", f"the surface is too large for points {spacing:g} m apart")
-    points = []
     for count in np.unique(parts):
         i, j = (
             axis.ravel() for axis in np.meshgrid(np.arange(count + 1), np.arange(count + 1), indexing="ij")
         )
         inside = i + j <= count
         shares = np.stack([i[inside], j[inside], count - i[inside] - j[inside]], axis=-1) / count
-        points.append((shares @ corners[parts == count]).reshape(-1, 3))
-    return np.concatenate(points)
+        chosen = corners[parts == count]
+        together = max(1, _SAMPLES_AT_ONCE // len(shares))
+        for start in range(0, len(chosen), together):
+            yield (shares @ chosen[start : start + together]).reshape(-1, 3)

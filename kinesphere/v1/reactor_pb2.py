@@ -27,10 +27,11 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from kinesphere.v1 import motion_pb2 as kinesphere_dot_v1_dot_motion__pb2
 from kinesphere.v1 import scene_pb2 as kinesphere_dot_v1_dot_scene__pb2
+from kinesphere.v1 import skeleton_pb2 as kinesphere_dot_v1_dot_skeleton__pb2
 from kinesphere.v1 import status_pb2 as kinesphere_dot_v1_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkinesphere/v1/reactor.proto\x12\rkinesphere.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1akinesphere/v1/motion.proto\x1a\x19kinesphere/v1/scene.proto\x1a\x1akinesphere/v1/status.proto\"R\n\x0bInteraction\x12!\n\x06people\x18\x01 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\x00@-\x00\x00\x00\x00@\x01\x12 \n\x05scene\x18\x02 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\x00@-\x00\x00\x00\x00@\x01\"\x9d\x04\n\x07Session\x12<\n\x04name\x18\x01 \x01(\tB.\xbaH+r)\x18I2%^(sessions/[a-z0-9][a-z0-9-]{0,63})?$\x12\x18\n\x06intent\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12/\n\x0binteraction\x18\x03 \x01(\x0b\x32\x1a.kinesphere.v1.Interaction\x12#\n\x05scene\x18\x04 \x01(\x0b\x32\x14.kinesphere.v1.Scene\x12x\n\x03\x66ps\x18\x05 \x01(\x01\x42k\xbaHh\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\xba\x01O\n\x0bsession.fps\x12#is 0 or at least 10 frames a second\x1a\x1bthis == 0.0 || this >= 10.0\x12\"\n\x04goal\x18\x06 \x01(\x0b\x32\x14.kinesphere.v1.Point\x12\x1a\n\x04seed\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x15\n\rnext_sequence\x18\x08 \x01(\x03\x12\x17\n\x0foldest_sequence\x18\t \x01(\x03\x12\x0f\n\x07running\x18\n \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05_seed\"o\n\x14\x43reateSessionRequest\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.SessionB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x07history\x18\x02 \x01(\x0b\x32\x15.kinesphere.v1.Motion\"@\n\x15\x43reateSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.Session\"\xa9\x01\n\x0cReactRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.kinesphere.v1.ReactStartH\x00\x12.\n\x07partner\x18\x02 \x01(\x0b\x32\x1b.kinesphere.v1.PartnerFrameH\x00\x12.\n\x06\x63hange\x18\x03 \x01(\x0b\x32\x1c.kinesphere.v1.SessionChangeH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\x93\x01\n\nReactStart\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\x12#\n\rnext_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x11\n\ttake_over\x18\x03 \x01(\x08\x42\x10\n\x0e_next_sequence\"\xde\x03\n\x0cPartnerFrame\x12\x1a\n\tperson_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x05index\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x07seconds\x18\x03 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12\x1b\n\tpositions\x18\x04 \x03(\x02\x42\x08\xbaH\x05\x92\x01\x02\x10\x42\x12\x1d\n\x0btranslation\x18\x05 \x03(\x02\x42\x08\xbaH\x05\x92\x01\x02\x10\x03\x12\x1b\n\trotations\x18\x06 \x03(\x02\x42\x08\xbaH\x05\x92\x01\x02\x10X:\x9d\x02\xbaH\x99\x02\x1a\x96\x02\n\x12partner_frame.pose\x12Iholds 66 positions, or 3 of a translation and 88 of rotations (22 joints)\x1a\xb4\x01(size(this.positions) == 66 && size(this.translation) == 0 && size(this.rotations) == 0) || (size(this.positions) == 0 && size(this.translation) == 3 && size(this.rotations) == 88)\"\xb1\x02\n\rSessionChange\x12\x1d\n\x06intent\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fH\x00\x88\x01\x01\x12/\n\x0binteraction\x18\x02 \x01(\x0b\x32\x1a.kinesphere.v1.Interaction\x12#\n\x05scene\x18\x03 \x01(\x0b\x32\x14.kinesphere.v1.Scene\x12\"\n\x04goal\x18\x04 \x01(\x0b\x32\x14.kinesphere.v1.Point\x12\x12\n\nclear_goal\x18\x05 \x01(\x08:h\xbaHe\x1a\x63\n\x13session_change.goal\x12&clear_goal and goal exclude each other\x1a$!(this.clear_goal && has(this.goal))B\t\n\x07_intent\"\xd5\x01\n\rReactResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kinesphere.v1.ReactionHeaderH\x00\x12-\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1c.kinesphere.v1.ReactionFrameH\x00\x12-\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1c.kinesphere.v1.ReactionEventH\x00\x12-\n\x06status\x18\x04 \x01(\x0b\x32\x1b.kinesphere.v1.StreamStatusH\x00\x42\x06\n\x04part\"\xca\x01\n\x0eReactionHeader\x12+\n\x06motion\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionHeader\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x03\x12\x11\n\tmodel_fps\x18\x04 \x01(\x01\x12\x1d\n\x15interpolation_seconds\x18\x05 \x01(\x01\x12\x13\n\x0b\x66rames_kept\x18\x06 \x01(\x03\x12\x1b\n\x13memory_only_seconds\x18\x07 \x01(\x01\"\x81\x01\n\rReactionFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x06motion\x18\x02 \x01(\x0b\x32\x1a.kinesphere.v1.MotionChunk\x12\x15\n\rpartner_index\x18\x03 \x01(\x03\x12\x1b\n\x13partner_age_seconds\x18\x04 \x01(\x02\"\x92\x01\n\rReactionEvent\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .kinesphere.v1.ReactionEventKind\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x11\n\tperson_id\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"\x86\x01\n\x10SubscribeRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\x12#\n\rfrom_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x10\n\x0e_from_sequence\"\xaa\x01\n\x11SubscribeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kinesphere.v1.ReactionHeaderH\x00\x12-\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1c.kinesphere.v1.ReactionFrameH\x00\x12-\n\x06status\x18\x03 \x01(\x0b\x32\x1b.kinesphere.v1.StreamStatusH\x00\x42\x06\n\x04part\"P\n\x11GetSessionRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\"=\n\x12GetSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.Session\"\x80\x01\n\x14UpdateSessionRequest\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.SessionB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\"@\n\x15UpdateSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.Session\"R\n\x13\x43loseSessionRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\"*\n\x14\x43loseSessionResponse\x12\x12\n\nnum_frames\x18\x01 \x01(\x03\"Q\n\x13ListSessionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"Y\n\x14ListSessionsResponse\x12(\n\x08sessions\x18\x01 \x03(\x0b\x32\x16.kinesphere.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x1dReactorServiceDescribeRequest\"\xb6\x01\n\x1eReactorServiceDescribeResponse\x12\x11\n\tmodel_fps\x18\x01 \x01(\x01\x12\x16\n\x0esegment_frames\x18\x02 \x01(\x05\x12\x18\n\x10sessions_running\x18\x03 \x01(\x05\x12\x0c\n\x04load\x18\x04 \x01(\x01\x12\x17\n\x0fstore_available\x18\x05 \x01(\x08\x12(\n\x06models\x18\x06 \x03(\x0b\x32\x18.kinesphere.v1.ModelInfo*\xd4\x05\n\x11ReactionEventKind\x12#\n\x1fREACTION_EVENT_KIND_UNSPECIFIED\x10\x00\x12(\n$REACTION_EVENT_KIND_PARTNER_APPEARED\x10\x01\x12&\n\"REACTION_EVENT_KIND_PARTNER_SILENT\x10\x02\x12(\n$REACTION_EVENT_KIND_PARTNER_RETURNED\x10\x03\x12$\n REACTION_EVENT_KIND_PARTNER_GONE\x10\x04\x12#\n\x1fREACTION_EVENT_KIND_FRAMES_LOST\x10\x05\x12)\n%REACTION_EVENT_KIND_FRAMES_DUPLICATED\x10\x06\x12(\n$REACTION_EVENT_KIND_FRAMES_REORDERED\x10\x07\x12#\n\x1fREACTION_EVENT_KIND_FRAMES_LATE\x10\x08\x12\'\n#REACTION_EVENT_KIND_FRAMES_REJECTED\x10\t\x12&\n\"REACTION_EVENT_KIND_PARTNER_JUMPED\x10\n\x12(\n$REACTION_EVENT_KIND_CLOCK_DISTRUSTED\x10\x0b\x12)\n%REACTION_EVENT_KIND_TOO_MANY_PARTNERS\x10\x0c\x12#\n\x1fREACTION_EVENT_KIND_FRAMES_HELD\x10\r\x12#\n\x1fREACTION_EVENT_KIND_MEMORY_ONLY\x10\x0e\x12$\n REACTION_EVENT_KIND_STORED_AGAIN\x10\x0f\x12\"\n\x1eREACTION_EVENT_KIND_TAKEN_OVER\x10\x10\x12\x1f\n\x1bREACTION_EVENT_KIND_CHANGED\x10\x11\x32\xd0\x05\n\x0eReactorService\x12Z\n\rCreateSession\x12#.kinesphere.v1.CreateSessionRequest\x1a$.kinesphere.v1.CreateSessionResponse\x12\x46\n\x05React\x12\x1b.kinesphere.v1.ReactRequest\x1a\x1c.kinesphere.v1.ReactResponse(\x01\x30\x01\x12P\n\tSubscribe\x12\x1f.kinesphere.v1.SubscribeRequest\x1a .kinesphere.v1.SubscribeResponse0\x01\x12Q\n\nGetSession\x12 .kinesphere.v1.GetSessionRequest\x1a!.kinesphere.v1.GetSessionResponse\x12Z\n\rUpdateSession\x12#.kinesphere.v1.UpdateSessionRequest\x1a$.kinesphere.v1.UpdateSessionResponse\x12W\n\x0c\x43loseSession\x12\".kinesphere.v1.CloseSessionRequest\x1a#.kinesphere.v1.CloseSessionResponse\x12W\n\x0cListSessions\x12\".kinesphere.v1.ListSessionsRequest\x1a#.kinesphere.v1.ListSessionsResponse\x12g\n\x08\x44\x65scribe\x12,.kinesphere.v1.ReactorServiceDescribeRequest\x1a-.kinesphere.v1.ReactorServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bkinesphere/v1/reactor.proto\x12\rkinesphere.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1akinesphere/v1/motion.proto\x1a\x19kinesphere/v1/scene.proto\x1a\x1ckinesphere/v1/skeleton.proto\x1a\x1akinesphere/v1/status.proto\"R\n\x0bInteraction\x12!\n\x06people\x18\x01 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\x00@-\x00\x00\x00\x00@\x01\x12 \n\x05scene\x18\x02 \x01(\x02\x42\x11\xbaH\x0e\n\x0c\x1d\x00\x00\x00@-\x00\x00\x00\x00@\x01\"\xc8\x04\n\x07Session\x12<\n\x04name\x18\x01 \x01(\tB.\xbaH+r)\x18I2%^(sessions/[a-z0-9][a-z0-9-]{0,63})?$\x12\x18\n\x06intent\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12/\n\x0binteraction\x18\x03 \x01(\x0b\x32\x1a.kinesphere.v1.Interaction\x12#\n\x05scene\x18\x04 \x01(\x0b\x32\x14.kinesphere.v1.Scene\x12x\n\x03\x66ps\x18\x05 \x01(\x01\x42k\xbaHh\x12\x14\x19\x00\x00\x00\x00\x00\x00N@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\xba\x01O\n\x0bsession.fps\x12#is 0 or at least 10 frames a second\x1a\x1bthis == 0.0 || this >= 10.0\x12\"\n\x04goal\x18\x06 \x01(\x0b\x32\x14.kinesphere.v1.Point\x12\x1a\n\x04seed\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x15\n\rnext_sequence\x18\x08 \x01(\x03\x12\x17\n\x0foldest_sequence\x18\t \x01(\x03\x12\x0f\n\x07running\x18\n \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08skeleton\x18\r \x01(\x0b\x32\x17.kinesphere.v1.SkeletonB\x07\n\x05_seed\"o\n\x14\x43reateSessionRequest\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.SessionB\x06\xbaH\x03\xc8\x01\x01\x12&\n\x07history\x18\x02 \x01(\x0b\x32\x15.kinesphere.v1.Motion\"@\n\x15\x43reateSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.Session\"\xa9\x01\n\x0cReactRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.kinesphere.v1.ReactStartH\x00\x12.\n\x07partner\x18\x02 \x01(\x0b\x32\x1b.kinesphere.v1.PartnerFrameH\x00\x12.\n\x06\x63hange\x18\x03 \x01(\x0b\x32\x1c.kinesphere.v1.SessionChangeH\x00\x42\r\n\x04part\x12\x05\xbaH\x02\x08\x01\"\x93\x01\n\nReactStart\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\x12#\n\rnext_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x11\n\ttake_over\x18\x03 \x01(\x08\x42\x10\n\x0e_next_sequence\"\xde\x03\n\x0cPartnerFrame\x12\x1a\n\tperson_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x16\n\x05index\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12!\n\x07seconds\x18\x03 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x12\x1b\n\tpositions\x18\x04 \x03(\x02\x42\x08\xbaH\x05\x92\x01\x02\x10\x42\x12\x1d\n\x0btranslation\x18\x05 \x03(\x02\x42\x08\xbaH\x05\x92\x01\x02\x10\x03\x12\x1b\n\trotations\x18\x06 \x03(\x02\x42\x08\xbaH\x05\x92\x01\x02\x10X:\x9d\x02\xbaH\x99\x02\x1a\x96\x02\n\x12partner_frame.pose\x12Iholds 66 positions, or 3 of a translation and 88 of rotations (22 joints)\x1a\xb4\x01(size(this.positions) == 66 && size(this.translation) == 0 && size(this.rotations) == 0) || (size(this.positions) == 0 && size(this.translation) == 3 && size(this.rotations) == 88)\"\xb1\x02\n\rSessionChange\x12\x1d\n\x06intent\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fH\x00\x88\x01\x01\x12/\n\x0binteraction\x18\x02 \x01(\x0b\x32\x1a.kinesphere.v1.Interaction\x12#\n\x05scene\x18\x03 \x01(\x0b\x32\x14.kinesphere.v1.Scene\x12\"\n\x04goal\x18\x04 \x01(\x0b\x32\x14.kinesphere.v1.Point\x12\x12\n\nclear_goal\x18\x05 \x01(\x08:h\xbaHe\x1a\x63\n\x13session_change.goal\x12&clear_goal and goal exclude each other\x1a$!(this.clear_goal && has(this.goal))B\t\n\x07_intent\"\xd5\x01\n\rReactResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kinesphere.v1.ReactionHeaderH\x00\x12-\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1c.kinesphere.v1.ReactionFrameH\x00\x12-\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x1c.kinesphere.v1.ReactionEventH\x00\x12-\n\x06status\x18\x04 \x01(\x0b\x32\x1b.kinesphere.v1.StreamStatusH\x00\x42\x06\n\x04part\"\xca\x01\n\x0eReactionHeader\x12+\n\x06motion\x18\x01 \x01(\x0b\x32\x1b.kinesphere.v1.MotionHeader\x12\x0f\n\x07session\x18\x02 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x03\x12\x11\n\tmodel_fps\x18\x04 \x01(\x01\x12\x1d\n\x15interpolation_seconds\x18\x05 \x01(\x01\x12\x13\n\x0b\x66rames_kept\x18\x06 \x01(\x03\x12\x1b\n\x13memory_only_seconds\x18\x07 \x01(\x01\"\x81\x01\n\rReactionFrame\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x06motion\x18\x02 \x01(\x0b\x32\x1a.kinesphere.v1.MotionChunk\x12\x15\n\rpartner_index\x18\x03 \x01(\x03\x12\x1b\n\x13partner_age_seconds\x18\x04 \x01(\x02\"\x92\x01\n\rReactionEvent\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .kinesphere.v1.ReactionEventKind\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x11\n\tperson_id\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\x12\r\n\x05total\x18\x05 \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"\x86\x01\n\x10SubscribeRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\x12#\n\rfrom_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x10\n\x0e_from_sequence\"\xaa\x01\n\x11SubscribeResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.kinesphere.v1.ReactionHeaderH\x00\x12-\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1c.kinesphere.v1.ReactionFrameH\x00\x12-\n\x06status\x18\x03 \x01(\x0b\x32\x1b.kinesphere.v1.StreamStatusH\x00\x42\x06\n\x04part\"P\n\x11GetSessionRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\"=\n\x12GetSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.Session\"\x80\x01\n\x14UpdateSessionRequest\x12/\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.SessionB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\"@\n\x15UpdateSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kinesphere.v1.Session\"R\n\x13\x43loseSessionRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(\x10\n\x18I2\"^sessions/[a-z0-9][a-z0-9-]{0,63}$\"*\n\x14\x43loseSessionResponse\x12\x12\n\nnum_frames\x18\x01 \x01(\x03\"Q\n\x13ListSessionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\"Y\n\x14ListSessionsResponse\x12(\n\x08sessions\x18\x01 \x03(\x0b\x32\x16.kinesphere.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x1dReactorServiceDescribeRequest\"\xb6\x01\n\x1eReactorServiceDescribeResponse\x12\x11\n\tmodel_fps\x18\x01 \x01(\x01\x12\x16\n\x0esegment_frames\x18\x02 \x01(\x05\x12\x18\n\x10sessions_running\x18\x03 \x01(\x05\x12\x0c\n\x04load\x18\x04 \x01(\x01\x12\x17\n\x0fstore_available\x18\x05 \x01(\x08\x12(\n\x06models\x18\x06 \x03(\x0b\x32\x18.kinesphere.v1.ModelInfo*\xd4\x05\n\x11ReactionEventKind\x12#\n\x1fREACTION_EVENT_KIND_UNSPECIFIED\x10\x00\x12(\n$REACTION_EVENT_KIND_PARTNER_APPEARED\x10\x01\x12&\n\"REACTION_EVENT_KIND_PARTNER_SILENT\x10\x02\x12(\n$REACTION_EVENT_KIND_PARTNER_RETURNED\x10\x03\x12$\n REACTION_EVENT_KIND_PARTNER_GONE\x10\x04\x12#\n\x1fREACTION_EVENT_KIND_FRAMES_LOST\x10\x05\x12)\n%REACTION_EVENT_KIND_FRAMES_DUPLICATED\x10\x06\x12(\n$REACTION_EVENT_KIND_FRAMES_REORDERED\x10\x07\x12#\n\x1fREACTION_EVENT_KIND_FRAMES_LATE\x10\x08\x12\'\n#REACTION_EVENT_KIND_FRAMES_REJECTED\x10\t\x12&\n\"REACTION_EVENT_KIND_PARTNER_JUMPED\x10\n\x12(\n$REACTION_EVENT_KIND_CLOCK_DISTRUSTED\x10\x0b\x12)\n%REACTION_EVENT_KIND_TOO_MANY_PARTNERS\x10\x0c\x12#\n\x1fREACTION_EVENT_KIND_FRAMES_HELD\x10\r\x12#\n\x1fREACTION_EVENT_KIND_MEMORY_ONLY\x10\x0e\x12$\n REACTION_EVENT_KIND_STORED_AGAIN\x10\x0f\x12\"\n\x1eREACTION_EVENT_KIND_TAKEN_OVER\x10\x10\x12\x1f\n\x1bREACTION_EVENT_KIND_CHANGED\x10\x11\x32\xd0\x05\n\x0eReactorService\x12Z\n\rCreateSession\x12#.kinesphere.v1.CreateSessionRequest\x1a$.kinesphere.v1.CreateSessionResponse\x12\x46\n\x05React\x12\x1b.kinesphere.v1.ReactRequest\x1a\x1c.kinesphere.v1.ReactResponse(\x01\x30\x01\x12P\n\tSubscribe\x12\x1f.kinesphere.v1.SubscribeRequest\x1a .kinesphere.v1.SubscribeResponse0\x01\x12Q\n\nGetSession\x12 .kinesphere.v1.GetSessionRequest\x1a!.kinesphere.v1.GetSessionResponse\x12Z\n\rUpdateSession\x12#.kinesphere.v1.UpdateSessionRequest\x1a$.kinesphere.v1.UpdateSessionResponse\x12W\n\x0c\x43loseSession\x12\".kinesphere.v1.CloseSessionRequest\x1a#.kinesphere.v1.CloseSessionResponse\x12W\n\x0cListSessions\x12\".kinesphere.v1.ListSessionsRequest\x1a#.kinesphere.v1.ListSessionsResponse\x12g\n\x08\x44\x65scribe\x12,.kinesphere.v1.ReactorServiceDescribeRequest\x1a-.kinesphere.v1.ReactorServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -91,56 +92,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\004r\002\030@'
-  _globals['_REACTIONEVENTKIND']._serialized_start=4018
-  _globals['_REACTIONEVENTKIND']._serialized_end=4742
-  _globals['_INTERACTION']._serialized_start=225
-  _globals['_INTERACTION']._serialized_end=307
-  _globals['_SESSION']._serialized_start=310
-  _globals['_SESSION']._serialized_end=851
-  _globals['_CREATESESSIONREQUEST']._serialized_start=853
-  _globals['_CREATESESSIONREQUEST']._serialized_end=964
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=966
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1030
-  _globals['_REACTREQUEST']._serialized_start=1033
-  _globals['_REACTREQUEST']._serialized_end=1202
-  _globals['_REACTSTART']._serialized_start=1205
-  _globals['_REACTSTART']._serialized_end=1352
-  _globals['_PARTNERFRAME']._serialized_start=1355
-  _globals['_PARTNERFRAME']._serialized_end=1833
-  _globals['_SESSIONCHANGE']._serialized_start=1836
-  _globals['_SESSIONCHANGE']._serialized_end=2141
-  _globals['_REACTRESPONSE']._serialized_start=2144
-  _globals['_REACTRESPONSE']._serialized_end=2357
-  _globals['_REACTIONHEADER']._serialized_start=2360
-  _globals['_REACTIONHEADER']._serialized_end=2562
-  _globals['_REACTIONFRAME']._serialized_start=2565
-  _globals['_REACTIONFRAME']._serialized_end=2694
-  _globals['_REACTIONEVENT']._serialized_start=2697
-  _globals['_REACTIONEVENT']._serialized_end=2843
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=2846
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=2980
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=2983
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=3153
-  _globals['_GETSESSIONREQUEST']._serialized_start=3155
-  _globals['_GETSESSIONREQUEST']._serialized_end=3235
-  _globals['_GETSESSIONRESPONSE']._serialized_start=3237
-  _globals['_GETSESSIONRESPONSE']._serialized_end=3298
-  _globals['_UPDATESESSIONREQUEST']._serialized_start=3301
-  _globals['_UPDATESESSIONREQUEST']._serialized_end=3429
-  _globals['_UPDATESESSIONRESPONSE']._serialized_start=3431
-  _globals['_UPDATESESSIONRESPONSE']._serialized_end=3495
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=3497
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=3579
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=3581
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=3623
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=3625
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=3706
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=3708
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=3797
-  _globals['_REACTORSERVICEDESCRIBEREQUEST']._serialized_start=3799
-  _globals['_REACTORSERVICEDESCRIBEREQUEST']._serialized_end=3830
-  _globals['_REACTORSERVICEDESCRIBERESPONSE']._serialized_start=3833
-  _globals['_REACTORSERVICEDESCRIBERESPONSE']._serialized_end=4015
-  _globals['_REACTORSERVICE']._serialized_start=4745
-  _globals['_REACTORSERVICE']._serialized_end=5465
+  _globals['_REACTIONEVENTKIND']._serialized_start=4091
+  _globals['_REACTIONEVENTKIND']._serialized_end=4815
+  _globals['_INTERACTION']._serialized_start=255
+  _globals['_INTERACTION']._serialized_end=337
+  _globals['_SESSION']._serialized_start=340
+  _globals['_SESSION']._serialized_end=924
+  _globals['_CREATESESSIONREQUEST']._serialized_start=926
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1037
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=1039
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1103
+  _globals['_REACTREQUEST']._serialized_start=1106
+  _globals['_REACTREQUEST']._serialized_end=1275
+  _globals['_REACTSTART']._serialized_start=1278
+  _globals['_REACTSTART']._serialized_end=1425
+  _globals['_PARTNERFRAME']._serialized_start=1428
+  _globals['_PARTNERFRAME']._serialized_end=1906
+  _globals['_SESSIONCHANGE']._serialized_start=1909
+  _globals['_SESSIONCHANGE']._serialized_end=2214
+  _globals['_REACTRESPONSE']._serialized_start=2217
+  _globals['_REACTRESPONSE']._serialized_end=2430
+  _globals['_REACTIONHEADER']._serialized_start=2433
+  _globals['_REACTIONHEADER']._serialized_end=2635
+  _globals['_REACTIONFRAME']._serialized_start=2638
+  _globals['_REACTIONFRAME']._serialized_end=2767
+  _globals['_REACTIONEVENT']._serialized_start=2770
+  _globals['_REACTIONEVENT']._serialized_end=2916
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=2919
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=3053
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=3056
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=3226
+  _globals['_GETSESSIONREQUEST']._serialized_start=3228
+  _globals['_GETSESSIONREQUEST']._serialized_end=3308
+  _globals['_GETSESSIONRESPONSE']._serialized_start=3310
+  _globals['_GETSESSIONRESPONSE']._serialized_end=3371
+  _globals['_UPDATESESSIONREQUEST']._serialized_start=3374
+  _globals['_UPDATESESSIONREQUEST']._serialized_end=3502
+  _globals['_UPDATESESSIONRESPONSE']._serialized_start=3504
+  _globals['_UPDATESESSIONRESPONSE']._serialized_end=3568
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=3570
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=3652
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=3654
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=3696
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=3698
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=3779
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=3781
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=3870
+  _globals['_REACTORSERVICEDESCRIBEREQUEST']._serialized_start=3872
+  _globals['_REACTORSERVICEDESCRIBEREQUEST']._serialized_end=3903
+  _globals['_REACTORSERVICEDESCRIBERESPONSE']._serialized_start=3906
+  _globals['_REACTORSERVICEDESCRIBERESPONSE']._serialized_end=4088
+  _globals['_REACTORSERVICE']._serialized_start=4818
+  _globals['_REACTORSERVICE']._serialized_end=5538
 # @@protoc_insertion_point(module_scope)

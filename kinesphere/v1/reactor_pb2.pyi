@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from kinesphere.v1 import motion_pb2 as _motion_pb2
 from kinesphere.v1 import scene_pb2 as _scene_pb2
+from kinesphere.v1 import skeleton_pb2 as _skeleton_pb2
 from kinesphere.v1 import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
@@ -158,6 +159,7 @@ class Session(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    SKELETON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`sessions/ID`; the service picks it. Required in updates."""
     intent: _builtins.str
@@ -182,7 +184,9 @@ class Session(_message.Message):
 
     @_builtins.property
     def scene(self) -> _scene_pb2.Scene:
-        """Surroundings: boxes and occupancy. Absent: an endless flat floor at y = 0."""
+        """Surroundings: boxes, and an occupancy or a mesh; together they reach over at most 20,000 m2 of floor. Absent: an
+        endless flat floor at y = 0.
+        """
 
     @_builtins.property
     def goal(self) -> _scene_pb2.Point:
@@ -195,6 +199,10 @@ class Session(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it is forgotten unless it runs before. Output only."""
+
+    @_builtins.property
+    def skeleton(self) -> _skeleton_pb2.Skeleton:
+        """The agent's body, as `CreateSessionRequest.history` had it; absent for the reference body. Output only."""
 
     def __init__(
         self,
@@ -211,10 +219,11 @@ class Session(_message.Message):
         running: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        skeleton: _skeleton_pb2.Skeleton | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "interaction", b"interaction", "scene", b"scene", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "expire_time", b"expire_time", "goal", b"goal", "interaction", b"interaction", "scene", b"scene", "seed", b"seed", "skeleton", b"skeleton"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "expire_time", b"expire_time", "fps", b"fps", "goal", b"goal", "intent", b"intent", "interaction", b"interaction", "name", b"name", "next_sequence", b"next_sequence", "oldest_sequence", b"oldest_sequence", "running", b"running", "scene", b"scene", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "expire_time", b"expire_time", "fps", b"fps", "goal", b"goal", "intent", b"intent", "interaction", b"interaction", "name", b"name", "next_sequence", b"next_sequence", "oldest_sequence", b"oldest_sequence", "running", b"running", "scene", b"scene", "seed", b"seed", "skeleton", b"skeleton"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -237,7 +246,11 @@ class CreateSessionRequest(_message.Message):
     @_builtins.property
     def history(self) -> _motion_pb2.Motion:
         """How the agent moved before: it goes on from the last frames, at least 0.2 s. Absent: it stands at the origin facing
-        +Z, arms down. Its bone lengths become the agent's.
+        +Z, arms down, on the reference body.
+
+        Its bone lengths become the agent's: frames come on them (`ReactionHeader.motion.skeleton`). The networks move the
+        reference body; they see the world in units of the agent's legs, and the way of the agent's root is scaled back, so
+        that its steps fit its legs. Legs (hip to ankle) of 0.4 to 2.5 times the reference body's can be moved.
         """
 
     def __init__(
@@ -376,7 +389,9 @@ class PartnerFrame(_message.Message):
     """
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Shape [22,3] row-major (66 values), metres: joint positions in the agent's world. Give these, or the next two."""
+        """Shape [22,3] row-major (66 values), metres: joint positions in the agent's world. Give these, or the next two. A
+        partner may be of any size: the networks see it as large as the reference body, where it is.
+        """
 
     @_builtins.property
     def translation(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

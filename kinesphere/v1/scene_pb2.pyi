@@ -246,11 +246,14 @@ class Scene(_message.Message):
 
     @_builtins.property
     def occupancy(self) -> Global___OccupancyGrid:
-        """Filled space."""
+        """Filled space, without the floor. A service may read fewer cells than fit here: the reactor 2,000,000."""
 
     @_builtins.property
     def mesh(self) -> Global___Mesh:
-        """Its surface."""
+        """Its surface, closed or open, at most 1,000,000 triangles; this or `occupancy`. Cells of 5 cm that the surface goes
+        through count as filled (of up to 12.5 cm where a larger place needs that), and so does what it encloses, up to 8 m3:
+        a larger space is a room that one stands in. What lies within a cell over y = 0 is taken for the floor.
+        """
 
     def __init__(
         self,

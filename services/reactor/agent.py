@@ -17,7 +17,7 @@ from kinesphere.reaction.features import occupancy_around, partner_window
 from kinesphere.reaction.rollout import LATENT
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import FUTURE, HISTORY, Frame
-from kinesphere.scenes import Scene
+from kinesphere.scenes import Raster
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from services.common.runtime import Array
 from services.reactor import poses
@@ -32,7 +32,7 @@ class Conditions:
     text: FloatArray
     alpha: FloatArray
     goal: FloatArray | None = None
-    scene: Scene | None = None
+    scene: Raster | None = None
 
 
 @dataclass(eq=False)
@@ -92,7 +92,7 @@ class Agent:
         )  # fmt: skip
 
     @classmethod
-    def resumed(cls, seed: int, state: AgentState, scene: Scene | None) -> Agent:
+    def resumed(cls, seed: int, state: AgentState, scene: Raster | None) -> Agent:
         """The agent as ``state`` left it."""
         agent = cls(seed, state.poses)
         agent.rows, agent.frames = state.rows, state.frames
@@ -104,7 +104,7 @@ class Agent:
             )  # fmt: skip
         return agent
 
-    def draft(self, scene: Scene | None) -> Draft:
+    def draft(self, scene: Raster | None) -> Draft:
         """The next segment: after the running one as it is foreseen, or after the frames that have left."""
         rows, number = self.rows, 0
         if self.segment is not None:

@@ -42,11 +42,8 @@ class Drafter:
         """The following segment of each of ``lives``. Raises what the model runtime does."""
         asked: list[tuple[Live, Draft, View]] = []
         for live in lives:
-            scene = live.conditions.scene
             view = live.partners.view(live.agent.poses[1, :3], monotonic())
-            # Distances to a furnished room take some milliseconds.
-            draft = await asyncio.to_thread(live.agent.draft, scene) if scene else live.agent.draft(None)
-            asked.append((live, draft, view))
+            asked.append((live, live.agent.draft(live.conditions.scene), view))
         inputs = [
             live.agent.segment_inputs(draft, view.windows, live.conditions) for live, draft, view in asked
         ]

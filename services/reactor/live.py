@@ -12,13 +12,14 @@ from typing import Final
 import numpy as np
 
 from kinesphere.motion import forward_kinematics
-from kinesphere.scenes import Scene
+from kinesphere.scenes import Raster
 from kinesphere.skeleton import FloatArray
 from kinesphere.v1 import motion_pb2
 from kinesphere.v1 import reactor_pb2 as pb
 from services.common import convert
 from services.reactor import poses, state
 from services.reactor.agent import Agent, Conditions
+from services.reactor.body import Body
 from services.reactor.clock import OutputClock
 from services.reactor.events import Events
 from services.reactor.partners import Partners, View
@@ -40,11 +41,12 @@ class Published:
 class Live:
     """Made when a replica takes the session, dropped when it lets go of it. Used from one event loop."""
 
-    def __init__(self, id: str, lease: Lease, settings: pb.Session, scene: Scene | None, kept: int) -> None:
+    def __init__(self, id: str, lease: Lease, settings: pb.Session, scene: Raster | None, kept: int) -> None:
         stored = lease.stored
         self.id, self.fence = id, lease.fence
         self.events = Events()
-        self.partners = Partners(self.events)
+        self.body = Body.of_session(settings)
+        self.partners = Partners(self.events, self.body.scale)
         self.sequence = stored.next
         self.fps = settings.fps
         self.clock = OutputClock(settings.fps, monotonic())
@@ -56,7 +58,7 @@ class Live:
         self.last: Commit | None = None
         self.answered: Seen | None = None
         self.outbox: list[pb.ReactionEvent] = []
-        self.view = View([], np.ones(1, np.float32), None)
+        self.view = View([], np.ones(1, np.float32), None, [])
         self._waiters: list[asyncio.Future[None]] = []
         self.change(stored, settings, scene)
         if stored.state:
@@ -66,14 +68,17 @@ class Live:
         else:
             self.agent = Agent(settings.seed)
 
-    def change(self, stored: Stored, settings: pb.Session, scene: Scene | None) -> None:
-        """Take over what the session's settings have become."""
+    def change(self, stored: Stored, settings: pb.Session, scene: Raster | None) -> None:
+        """Take over what the session's settings have become. scene: in the units of its body."""
         self.settings = replace(stored, state=b"")
-        goal = settings.goal if settings.HasField("goal") else None
+        place = None
+        if settings.HasField("goal"):
+            goal = settings.goal
+            place = np.array([goal.x, goal.y, goal.z], np.float32) / np.float32(self.body.scale)
         self.conditions = Conditions(
             np.frombuffer(stored.text, np.float32),
             np.array([settings.interaction.people, settings.interaction.scene], np.float32),
-            np.array([goal.x, goal.y, goal.z], np.float32) if goal is not None else None,
+            place,
             scene,
         )
 
@@ -130,12 +135,12 @@ def published(
     return Published(sequence, stored, _message(sequence, fps, pose, joints, index, age))
 
 
-def replayed(frames: list[tuple[int, bytes]], fps: float) -> list[pb.ReactionFrame]:
-    """Frames from the store as they were sent."""
+def replayed(frames: list[tuple[int, bytes]], fps: float, body: Body) -> list[pb.ReactionFrame]:
+    """Frames of a body from the store as they were sent."""
     if not frames:
         return []
     known = np.stack([np.frombuffer(data, "<f4", poses.SIZE, _FRAME.size) for _, data in frames])
-    joints = forward_kinematics(*poses.split(known))
+    joints = forward_kinematics(*poses.split(known), body.skeleton)
     return [
         _message(sequence, fps, pose, place, *_FRAME.unpack_from(data))
         for (sequence, data), pose, place in zip(frames, known, joints, strict=True)

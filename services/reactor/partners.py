@@ -11,6 +11,7 @@ from kinesphere import rotations as rot
 from kinesphere.motion import forward_kinematics
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 from kinesphere.v1 import reactor_pb2 as pb
+from services.reactor.body import size_of, told
 from services.reactor.events import Events
 from services.reactor.poses import MODEL_FPS
 from services.reactor.state import PartnerState
@@ -22,24 +23,26 @@ _STILL: Final = (
     0.25  # metres a second: what a person who stands still counts as, so that nearness alone decides
 )
 _LIVELY: Final = 2.0  # metres a second of the joints on average, beyond which more movement does not count
-_FOLLOW: Final = 0.15  # of the distance to its new value that a weight goes each frame
+_FOLLOW: Final = 0.15  # of the distance to its new value that a weight, or a size, goes each frame
 
 
 @dataclass(frozen=True, eq=False)
 class View:
     """What an agent sees at one moment: windows [n,22,3] of its partners (n up to 10), weights [k] (or [1] for nobody),
-    and the newest frame of the one that weighs most."""
+    and the newest frame of the one that weighs most. places: the windows as they are in the world."""
 
     windows: list[FloatArray]
     weights: FloatArray
     newest: Seen | None
+    places: list[FloatArray]
 
 
 class Partners:
-    """Used from one event loop; times are of its clock."""
+    """Used from one event loop; times are of its clock. scale: of the agent's body, see ``body.told``."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, scale: float = 1.0) -> None:
         self._events = events
+        self._scale = scale
         self._tracks: dict[str, PartnerTrack] = {}
 
     def __len__(self) -> int:
@@ -61,7 +64,7 @@ class Partners:
         return track is max(self._tracks.values(), key=lambda each: each.weight, default=None)
 
     def view(self, pelvis: FloatArray, now: float) -> View:
-        """What is seen now from ``pelvis`` [3]."""
+        """What is seen now from ``pelvis`` [3], in the agent's units."""
         for track in list(self._tracks.values()):
             if (kind := track.silence(now)) is not None:
                 self._events.note(kind, track.person_id)
@@ -69,8 +72,13 @@ class Partners:
                     del self._tracks[track.person_id]
         tracks = list(self._tracks.values())
         if not tracks:
-            return View([], np.ones(1, np.float32), None)
-        windows = [track.window(now) for track in tracks]
+            return View([], np.ones(1, np.float32), None, [])
+        places = [track.window(now) for track in tracks]
+        windows = []
+        for track, place in zip(tracks, places, strict=True):
+            size = size_of(place)
+            track.size = size if track.size is None else track.size + _FOLLOW * (size - track.size)
+            windows.append(told(place, self._scale, track.size))
         weights = np.array([_weight(window, pelvis) for window in windows])
         weights /= weights.sum()
         for track, weight in zip(tracks, weights, strict=True):
@@ -78,12 +86,12 @@ class Partners:
             track.weight += (_FOLLOW if len(tracks) > 1 else 1.0) * (float(weight) - track.weight)
         total = sum(track.weight for track in tracks)
         followed = np.array([track.weight / total for track in tracks], np.float32)
-        return View(windows, followed, tracks[int(followed.argmax())].newest)
+        return View(windows, followed, tracks[int(followed.argmax())].newest, places)
 
     def state(self, view: View) -> list[PartnerState]:
         return [
             PartnerState(track.person_id, track.weight, window)
-            for track, window in zip(self._tracks.values(), view.windows, strict=False)
+            for track, window in zip(self._tracks.values(), view.places, strict=False)
         ]
 
     def restore(self, states: list[PartnerState], now: float) -> None:

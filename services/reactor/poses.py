@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from kinesphere import rotations as rot
-from kinesphere.motion import Motion, forward_kinematics
+from kinesphere.motion import forward_kinematics
 from kinesphere.reaction.rollout import FPS
 from kinesphere.reaction.rollout import on_the_floor as on_the_floor
-from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, SMPL22, FloatArray
+from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, FloatArray
 
 MODEL_FPS: Final = FPS
 SIZE: Final = 3 + 4 * NUM_JOINTS
@@ -43,16 +43,6 @@ def standing() -> FloatArray:
     height = -forward_kinematics(np.zeros((1, 3), np.float32), rotations)[0, :, 1].min()
     pose: FloatArray = join(np.array([[0.0, height, 0.0]], np.float32), rotations)[0]
     return pose
-
-
-def last_poses(motion: Motion) -> FloatArray:
-    """The last two frames of ``motion`` at the model's rate, on the model's skeleton: [2,91]."""
-    even = motion.resampled(MODEL_FPS)
-    poses = join(even.translation, even.rotations)
-    # Shorter or longer legs take the pelvis down or up with them.
-    poses[:, 1] *= _leg(SMPL22.offsets) / max(_leg(motion.skeleton.offsets), 0.1)
-    last: FloatArray = poses[[-2, -1]] if len(poses) > 1 else poses[[-1, -1]]
-    return last
 
 
 def died_down(poses: FloatArray, kept: float = _DYING) -> FloatArray:
@@ -89,7 +79,3 @@ def between(first: FloatArray, second: FloatArray, weights: FloatArray) -> Float
     (place, turned), (next_place, next_turned) = split(first), split(second)
     moved = place + weights[:, None] * (next_place - place)
     return join(moved, rot.slerp(turned, next_turned, weights[:, None, None]))
-
-
-def _leg(offsets: FloatArray) -> float:
-    return float(sum(np.linalg.norm(offsets[JOINT_INDEX[f"left_{joint}"]]) for joint in ("knee", "ankle")))

@@ -13,6 +13,7 @@ from kinesphere.v1 import reactor_pb2 as pb
 from kinesphere.v1 import reactor_pb2_grpc, status_pb2
 from services.common.errors import PreconditionError
 from services.common.runtime import ModelRuntime
+from services.reactor.body import Body
 from services.reactor.errors import OutOfRangeError
 from services.reactor.live import Live
 from services.reactor.networks import REFINE, SEGMENT
@@ -60,12 +61,12 @@ class ReactorServicer(reactor_pb2_grpc.ReactorServiceServicer):
             first = start.next_sequence if start.HasField("next_sequence") else now
             if first > now:
                 raise OutOfRangeError(f"frame {first} does not exist yet, the next one is {now}")
-            sender = Sender(self._settings, id, live.fps, first)
+            sender = Sender(self._settings, id, live.fps, live.body, first)
             yield pb.ReactResponse(header=sender.header)
             reading = asyncio.create_task(self._read(live, request_iterator))
             reading.add_done_callback(lambda _: live.tell())
             try:
-                async for frame in self._frames.kept(id, live.fps, first, now):
+                async for frame in self._frames.kept(id, live.fps, live.body, first, now):
                     sender.count()
                     yield pb.ReactResponse(frame=frame)
                 async for response in sender.reactions(live, now, reading):
@@ -90,9 +91,10 @@ class ReactorServicer(reactor_pb2_grpc.ReactorServiceServicer):
             raise OutOfRangeError(
                 f"frames {session.oldest_sequence} to {session.next_sequence - 1} are kept, not {first}"
             )
-        sender = Sender(self._settings, id_of(request.name), session.fps, first)
+        body = Body.of_session(session)
+        sender = Sender(self._settings, id_of(request.name), session.fps, body, first)
         yield pb.SubscribeResponse(header=sender.header)
-        async for frame in self._frames.all(id_of(request.name), session.fps, first):
+        async for frame in self._frames.all(id_of(request.name), session.fps, body, first):
             sender.count()
             yield pb.SubscribeResponse(frame=frame)
         yield pb.SubscribeResponse(status=sender.status())

@@ -1,6 +1,6 @@
 """Sessions in Redis (or Valkey): what every replica shares.
 
-    kinesphere:{ID}:session   hash: settings, version, text, state, next, fence, running, created
+    kinesphere:{ID}:session   hash: settings, version, text, scene, state, next, fence, running, created
     kinesphere:{ID}:lease     the fence of the replica that runs it, for as long as it ticks
     kinesphere:{ID}:frames    stream: one entry a frame, its ID is SEQUENCE-1
     kinesphere:{ID}:closed    for a minute: how many frames it made
@@ -37,10 +37,15 @@ _READ_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Stored:
-    """A session as it lies in the store. settings: a serialised ``Session``; text: float32 [384] as bytes."""
+    """A session as it lies in the store.
+
+    settings: a serialised ``Session``, its scene without occupancy and mesh. What was worked out of it once, for all
+    replicas: text, float32 [384] as bytes, and scene, as ``Raster.packed`` gives it, empty for none.
+    """
 
     settings: bytes
     text: bytes
+    scene: bytes
     state: bytes
     version: int
     next: int
@@ -50,8 +55,8 @@ class Stored:
     @classmethod
     def of(cls, fields: dict[bytes, bytes]) -> Stored:
         return cls(
-            fields[b"settings"], fields[b"text"], fields[b"state"], int(fields[b"version"]),
-            int(fields[b"next"]), fields[b"running"] == b"1", float(fields[b"created"]),
+            fields[b"settings"], fields[b"text"], fields[b"scene"], fields[b"state"],
+            int(fields[b"version"]), int(fields[b"next"]), fields[b"running"] == b"1", float(fields[b"created"]),
         )  # fmt: skip
 
 
@@ -105,11 +110,11 @@ class Store:
         except StoreError:
             return False
 
-    async def create(self, id: str, settings: bytes, text: bytes, state: bytes) -> None:
+    async def create(self, id: str, settings: bytes, text: bytes, scene: bytes, state: bytes) -> None:
         created = time.time()
         fields: dict[str, bytes | int | float] = {
-            "settings": settings, "text": text, "state": state, "version": 1, "next": 0, "fence": 0,
-            "running": 0, "created": created,
+            "settings": settings, "text": text, "scene": scene, "state": state, "version": 1, "next": 0,
+            "fence": 0, "running": 0, "created": created,
         }  # fmt: skip
         async with _answering(), self._calls.pipeline(transaction=False) as pipe:
             pipe.hset(_key(id, "session"), mapping=fields)  # type: ignore[arg-type]
@@ -149,9 +154,9 @@ class Store:
     async def release(self, id: str, fence: int) -> None:
         await self._run("release", [_key(id, "session"), _key(id, "lease")], [fence])
 
-    async def change(self, id: str, version: int, settings: bytes, text: bytes) -> int:
+    async def change(self, id: str, version: int, settings: bytes, text: bytes, scene: bytes) -> int:
         """The new version, or TAKEN when the session is no longer at ``version``. Raises NotFoundError."""
-        arguments = [version, "settings", settings, "text", text]
+        arguments = [version, "settings", settings, "text", text, "scene", scene]
         answer = int(await self._run("change", [_key(id, "session")], arguments))
         if answer == UNKNOWN:
             raise NotFoundError(id)
@@ -215,7 +220,7 @@ class Store:
         """Put a session back with ``tick`` as its last: 1, TAKEN or CLOSED. Frames follow by ``append``."""
         keys = [_key(tick.id, part) for part in ("session", "lease", "closed")]
         fields = [
-            "settings", settings.settings, "text", settings.text, "state", tick.state,
+            "settings", settings.settings, "text", settings.text, "scene", settings.scene, "state", tick.state,
             "version", settings.version, "next", tick.sequence + 1, "created", settings.created,
         ]  # fmt: skip
         answer = await self._run("restore", keys, [tick.fence, self._lease_ms, self._expiry_ms, *fields])

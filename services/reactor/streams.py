@@ -11,6 +11,7 @@ from typing import Final
 from kinesphere.v1 import reactor_pb2 as pb
 from kinesphere.v1 import status_pb2
 from services.common import convert
+from services.reactor.body import Body
 from services.reactor.errors import OutOfRangeError
 from services.reactor.live import Live, replayed
 from services.reactor.poses import MODEL_FPS
@@ -30,17 +31,19 @@ class Frames:
         self._store = store
         self._replica = replica
 
-    async def kept(self, id: str, fps: float, start: int, stop: int) -> AsyncIterator[pb.ReactionFrame]:
+    async def kept(
+        self, id: str, fps: float, body: Body, start: int, stop: int
+    ) -> AsyncIterator[pb.ReactionFrame]:
         """Frames ``start`` to ``stop`` - 1 from the store. Raises OutOfRangeError when one is no longer kept."""
         while start < stop:
             page = await self._store.frames(id, start, min(_PAGE, stop - start))
             if not page or page[0][0] != start:
                 raise _gone(start)
-            for frame in replayed(page, fps):
+            for frame in replayed(page, fps, body):
                 yield frame
             start += len(page)
 
-    async def all(self, id: str, fps: float, start: int) -> AsyncIterator[pb.ReactionFrame]:
+    async def all(self, id: str, fps: float, body: Body, start: int) -> AsyncIterator[pb.ReactionFrame]:
         """Frames from ``start`` on, as they are made, until the session is closed.
 
         Raises OutOfRangeError when a slow reader wants a frame that is no longer kept, NotFoundError when the session
@@ -66,7 +69,7 @@ class Frames:
                 continue
             if page[0][0] != start:
                 raise _gone(start)
-            for message in replayed(page, fps):
+            for message in replayed(page, fps, body):
                 yield message
             start += len(page)
 
@@ -74,9 +77,9 @@ class Frames:
 class Sender:
     """Counts what a stream has sent; makes its first and its last message."""
 
-    def __init__(self, settings: ReactorSettings, id: str, fps: float, first: int) -> None:
+    def __init__(self, settings: ReactorSettings, id: str, fps: float, body: Body, first: int) -> None:
         self.header = pb.ReactionHeader(
-            motion=convert.header_to_proto(fps),
+            motion=convert.header_to_proto(fps, skeleton=body.skeleton),
             session=name_of(id),
             first_sequence=first,
             model_fps=MODEL_FPS,

@@ -156,5 +156,5 @@ def _frames(due: list[Live], places: FloatArray, now: float) -> list[Published]:
     for live, pose, place in zip(due, made, joints, strict=True):
         seen = live.view.newest
         index, age = (seen.index, now - seen.arrival) if seen is not None else (-1, 0.0)
-        frames.append(published(live.sequence, live.fps, pose, place, index, age))
+        frames.append(published(live.sequence, live.fps, *live.body.worn(pose, place), index, age))
     return frames

@@ -49,6 +49,7 @@ class PartnerTrack:
     def __init__(self, person_id: str) -> None:
         self.person_id = person_id
         self.weight = 0.0
+        self.size: float | None = None  # what its body is scaled by before the networks see it
         self.silent = False
         self._frames: list[Seen] = []
         self._indices: deque[int] = deque(maxlen=64)

@@ -15,6 +15,8 @@ from kinesphere.representations.primitive276 import FUTURE, HISTORY, LAYOUT
 from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, PARENTS, SMPL22
 
 _LEFT_HIP, _RIGHT_HIP = JOINT_INDEX["left_hip"], JOINT_INDEX["right_hip"]
+_ANKLES = [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
+_STEP = 0.3  # metres that an ankle goes in a segment of somebody who walks slowly
 _OFFSETS = torch.from_numpy(SMPL22.offsets)
 
 
@@ -73,6 +75,8 @@ def encode_towards(joints: Tensor, six: Tensor, frames: Frames, own: Frames, gai
     """The future [B,8,276] that leads from the frames ``own``, where a body is, back to the recorded segment (11 world
     poses, told in its own ``frames``): it starts as recorded from where the body is, and by its end ``gain`` of what
     the body is off in place (at most half a metre) and heading (at most 0.8 rad) is made good.
+
+    Less is made good where less is walked: nobody slides back who was recorded standing.
     """
     local, root = _inside(joints, six, frames)
     back = own.axes.transpose(1, 2)
@@ -80,12 +84,15 @@ def encode_towards(joints: Tensor, six: Tensor, frames: Frames, own: Frames, gai
     shift = shift * (0.5 / shift.norm(dim=1, keepdim=True).clamp_min(0.5))
     turn = back @ frames.axes
     yaw = torch.atan2(turn[:, 0, 2], turn[:, 2, 2]).clamp(-0.8, 0.8)
-    part = gain * (torch.arange(joints.shape[1], device=joints.device) - HISTORY + 1).clamp_min(0) / FUTURE
+    walked = joints[:, HISTORY - 1 :, _ANKLES].diff(dim=1)[..., [0, 2]].norm(dim=3).sum(dim=1).mean(dim=1)
+    share = gain * (walked / _STEP).clamp_max(1.0)
+    done = (torch.arange(joints.shape[1], device=joints.device) - HISTORY + 1).clamp_min(0) / FUTURE
+    part = share[:, None] * done
     angle = yaw[:, None] * part
     zero, one = torch.zeros_like(angle), torch.ones_like(angle)
     cos, sin = angle.cos(), angle.sin()
     about = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=2).unflatten(2, (3, 3))
-    local = local @ about.transpose(2, 3) + (shift[:, None] * part[None, :, None])[:, :, None]
+    local = local @ about.transpose(2, 3) + (shift[:, None] * part[:, :, None])[:, :, None]
     root = about @ root
     rows = _rows(local, torch.cat([to_6d(root)[:, :, None], six[:, :, 1:]], dim=2), root)
     return rows[:, HISTORY:]

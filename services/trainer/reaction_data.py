@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from kinesphere import rotations as rot
 from kinesphere.datasets.reactions.dataset import Reaction, ReactionDataset
 from kinesphere.datasets.splits import Split
 from kinesphere.errors import InputError
-from kinesphere.reaction.features import CELL, CELLS, PARTNER_FRAMES
+from kinesphere.reaction.features import PARTNER_FRAMES
 from kinesphere.representations.primitive276 import HISTORY
-from kinesphere.scenes import Box, DistanceField, Scene
+from kinesphere.scenes import Raster
+from kinesphere.scenes.raster import CELLS
 from kinesphere.skeleton import JOINT_INDEX, FloatArray
 from services.trainer.primitive_data import frames_of
 from services.trainer.primitives import Frames
@@ -27,59 +28,6 @@ FPS = 20.0
 Domain = Literal["hhi", "hsi"]
 _LEFT = [JOINT_INDEX["left_hip"], JOINT_INDEX["left_shoulder"]]
 _RIGHT = [JOINT_INDEX["right_hip"], JOINT_INDEX["right_shoulder"]]
-
-
-class Raster:
-    """A scene looked up instead of measured: which cells are filled, at the heights that ``occupancy_around`` asks for
-    and every ``STEP`` metres over the floor. A lookup is off by 3.5 cm at most, and 300 times as fast."""
-
-    STEP: ClassVar = 0.05
-
-    def __init__(self, scene: Scene) -> None:
-        solids: list[Box | DistanceField] = [*scene.boxes]
-        if scene.field is not None:
-            solids.append(scene.field)
-        reaches = [_reach(solid) for solid in solids]
-        low = np.min([low for low, _ in reaches], axis=0) if reaches else np.zeros(2)
-        high = np.max([high for _, high in reaches], axis=0) if reaches else np.zeros(2)
-        size = np.ceil((high - low) / self.STEP).astype(int) + 1
-        filled = np.zeros((size[0], CELLS[1], size[1]), dtype=bool)
-        for solid, (begin, end) in zip(solids, reaches, strict=True):
-            first = np.floor((begin - low) / self.STEP).astype(int)
-            count = np.minimum(np.ceil((end - low) / self.STEP).astype(int) + 1, size) - first
-            points = np.empty((count[0], CELLS[1], count[1], 3))
-            points[..., 0] = (low[0] + self.STEP * (first[0] + np.arange(count[0])))[:, None, None]
-            points[..., 1] = ((np.arange(CELLS[1]) + 0.5) * CELL)[None, :, None]
-            points[..., 2] = (low[1] + self.STEP * (first[1] + np.arange(count[1])))[None, None, :]
-            part = filled[first[0] : first[0] + count[0], :, first[1] : first[1] + count[1]]
-            part |= solid.distance(points) <= CELL / 2
-        self.low = low
-        # One empty cell around it stands for everything beyond.
-        self.filled = np.pad(filled, ((1, 1), (0, 0), (1, 1)))
-
-    def around(self, axes: NDArray[np.floating], origin: NDArray[np.floating]) -> FloatArray:
-        """[24,12,24] in the frame with ``axes`` [3,3] and ``origin`` [3]."""
-        across, ahead = ((np.arange(CELLS[i]) + 0.5 - CELLS[i] / 2) * CELL for i in (0, 2))
-        place = [
-            origin[i] + axes[i, 0] * across[:, None] + axes[i, 2] * ahead[None, :] for i in (0, 2)
-        ]  # fmt: skip
-        at = [
-            np.clip(np.rint((p - low) / self.STEP).astype(int) + 1, 0, size - 1)
-            for p, low, size in zip(
-                place, self.low, (self.filled.shape[0], self.filled.shape[2]), strict=True
-            )
-        ]
-        return self.filled[at[0], :, at[1]].transpose(0, 2, 1).astype(np.float32)
-
-
-def _reach(solid: Box | DistanceField) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """The least and the greatest x and z that a solid fills, metres, and a cell more."""
-    if isinstance(solid, Box):
-        half = 0.5 * float(np.hypot(solid.size[0], solid.size[2])) + CELL
-        centre = np.array([solid.centre[0], solid.centre[2]])
-        return centre - half, centre + half
-    start = solid.origin[[0, 2]].astype(np.float64)
-    return start - CELL, start + solid.cell * np.array(solid.values.shape)[[0, 2]] + CELL
 
 
 @dataclass
@@ -145,12 +93,13 @@ class ReactionData:
         return [text for sample in self.samples for text in sample.item.text]
 
     def draw(self, rng: np.random.Generator, count: int, segments: int, *, goals: float = 0.7) -> Batch:
-        """Stretches of ``segments`` from anywhere in the samples; one that is too short stands still at its end. A
-        scene's goal is the sample's, or where its pelvis is at its end, and is given with the probability ``goals``."""
+        """Stretches of ``segments``; one that is too short stands still at its end. A third begins shortly before an
+        answer does (waiting is what there is most of), the others anywhere. A scene's goal is the sample's, or where
+        its pelvis is at its end, and is given with the probability ``goals``."""
         frames = frames_of(segments)
-        picks = rng.integers(len(self.samples), size=count)
-        begins = [int(rng.integers(0, max(0, self.samples[p].item.frames - frames) + 1)) for p in picks]
-        return self.stretch([self.samples[p] for p in picks], begins, frames, rng.random(count) < goals)
+        samples = [self.samples[pick] for pick in rng.integers(len(self.samples), size=count)]
+        begins = [_begin(sample.item, frames, rng) for sample in samples]
+        return self.stretch(samples, begins, frames, rng.random(count) < goals)
 
     def stretch(
         self, samples: list[Sample], begins: list[int], frames: int, aimed: NDArray[np.bool_]
@@ -178,6 +127,14 @@ class ReactionData:
             seen=torch.from_numpy(seen), goals=torch.from_numpy(goals), scenes=[s.scene for s in samples],
             texts=[s.item.text for s in samples],
         )  # fmt: skip
+
+
+def _begin(item: Reaction, frames: int, rng: np.random.Generator) -> int:
+    """Where a stretch of ``frames`` is cut out of a reaction."""
+    last = max(0, item.frames - frames)
+    if item.answer is not None and rng.random() < 1 / 3:
+        return int(np.clip(item.answer - rng.integers(frames), 0, last))
+    return int(rng.integers(0, last + 1))
 
 
 def partner_inputs(

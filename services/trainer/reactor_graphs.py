@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from kinesphere.reaction.features import CELLS, PARTNER, PARTNER_FRAMES
+from kinesphere.reaction.features import PARTNER, PARTNER_FRAMES
 from kinesphere.representations.primitive276 import FUTURE, HISTORY
+from kinesphere.scenes.raster import CELLS
 from services.trainer.export import compact, export_onnx, write_card
 from services.trainer.networks.interaction import (
     GOAL,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -21,43 +23,38 @@ from services.trainer.recipes import load_recipe
 RUNS = Path("runs")
 
 
-def _load(network: nn.Module, name: str, runs: Path) -> None:
-    file = runs / name / "checkpoint.pt"
-    if not file.exists():
-        raise InputError("recipe.options", f"{file} does not exist: train {name} first")
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["ema"])
-    network.eval().requires_grad_(False)
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 def trained_tokenizer(recipe: str, runs: Path = RUNS) -> MotionTokenizer:
     """The averaged weights of a tokenizer recipe's run."""
-    loaded = load_recipe(recipe)
-    network = MotionTokenizer(TokenizerConfig(**loaded.network))
-    _load(network, loaded.name, runs)
-    return network
+    return _trained(recipe, runs, lambda sizes: MotionTokenizer(TokenizerConfig(**sizes)))
 
 
 def trained_vae(recipe: str, runs: Path = RUNS) -> MotionVAE:
     """The averaged weights of a VAE recipe's run."""
-    loaded = load_recipe(recipe)
-    network = MotionVAE(VAEConfig(**loaded.network))
-    _load(network, loaded.name, runs)
-    return network
+    return _trained(recipe, runs, lambda sizes: MotionVAE(VAEConfig(**sizes)))
 
 
 def trained_primitive_vae(recipe: str, runs: Path = RUNS) -> PrimitiveVAE:
     """The averaged weights of a run of the reactor's VAE."""
-    loaded = load_recipe(recipe)
-    network = PrimitiveVAE(PrimitiveVAEConfig(**loaded.network))
-    _load(network, loaded.name, runs)
-    return network
+    return _trained(recipe, runs, lambda sizes: PrimitiveVAE(PrimitiveVAEConfig(**sizes)))
 
 
 def trained_prior(recipe: str, runs: Path = RUNS) -> Prior:
     """The averaged weights of a run of the reactor's prior."""
+    return _trained(recipe, runs, lambda sizes: Prior(PriorConfig(**sizes)))
+
+
+def _trained(recipe: str, runs: Path, make: Callable[[dict[str, Any]], _Network]) -> _Network:
+    """The network that ``make`` makes of the recipe's sizes, frozen. Raises InputError where it was not trained."""
     loaded = load_recipe(recipe)
-    network = Prior(PriorConfig(**loaded.network))
-    _load(network, loaded.name, runs)
+    file = runs / loaded.name / "checkpoint.pt"
+    if not file.exists():
+        raise InputError("recipe.options", f"{file} does not exist: train {loaded.name} first")
+    network = make(loaded.network)
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["ema"])
+    network.eval().requires_grad_(False)
     return network
 
 

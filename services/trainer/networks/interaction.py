@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kinesphere.reaction.features import CELLS, PARTNER, PARTNER_FRAMES
+from kinesphere.reaction.features import PARTNER, PARTNER_FRAMES
+from kinesphere.scenes.raster import CELLS
 from services.trainer.networks.layers import Conv, Normalizer, TransformerBlock, key_bias
 from services.trainer.networks.primitive_vae import FEATURES
 
@@ -98,6 +99,7 @@ class MetaInteraction(nn.Module):
         super().__init__()
         w = config.width
         self.heads, self.places = config.heads, places
+        self.width, self.scale = w, (w // config.heads) ** -0.5
         self.encoder = encoder
         self.normalizer = Normalizer(FEATURES)
         self.features = nn.Linear(features, w)
@@ -113,26 +115,54 @@ class MetaInteraction(nn.Module):
     def observe(self, history: Tensor, *observation: Tensor) -> Observation:
         """What does not change while a latent is denoised: raw history [B,2,276] and what the encoder takes."""
         cues: Cues = self.encoder(*observation)
-        keys, values = (self._split(layer(cues.tokens)) for layer in (self.key, self.value))
-        return Observation(self.history(self.normalizer(history)), keys, values, cues.bias, cues.present)
+        past = self.ego.norm1(self.history(self.normalizer(history)))
+        _, past_keys, past_values = self.ego.qkv(past).chunk(3, dim=2)
+        return Observation(
+            self._split(past_keys), self._split(past_values), self._split(self.key(cues.tokens)),
+            self._split(self.value(cues.tokens)), cues.bias, cues.present,
+        )  # fmt: skip
 
     def forward(self, h: Tensor, seen: Observation) -> Tensor:
-        """Features h [B,F] -> the gammas of all places, then the betas, side by side: [B,2*places*F]."""
-        ego = self.ego(torch.cat([self.features(h)[:, None], seen.ego], dim=1))[:, :1]
-        query = self._split(self.query(self.query_norm(ego)))
-        signal = F.scaled_dot_product_attention(query, seen.keys, seen.values, attn_mask=seen.bias)
-        film: Tensor = self.film(self.out(ego[:, 0] + signal.transpose(1, 2).flatten(1)))
+        """Features h [B,F] -> the gammas of all places, then the betas, side by side: [B,2*places*F].
+
+        The body's own features are one token; of the self-attention, whose other tokens are the history, its row alone
+        is worked out.
+        """
+        block, x = self.ego, self.features(h)
+        query, key, value = (self._row(part) for part in block.qkv(block.norm1(x)).split(self.width, dim=1))
+        keys, values = torch.cat([key, seen.past_keys], dim=2), torch.cat([value, seen.past_values], dim=2)
+        x = x + block.out(self._attended(query, keys, values))
+        x = x + block.feed(block.norm2(x))
+        signal = self._attended(self._row(self.query(self.query_norm(x))), seen.keys, seen.values, seen.bias)
+        film: Tensor = self.film(self.out(x + signal))
         return film
 
     def _split(self, x: Tensor) -> Tensor:
         """[B,N,W] -> [B,heads,N,W/heads]."""
         return x.reshape(x.shape[0], x.shape[1], self.heads, x.shape[2] // self.heads).transpose(1, 2)
 
+    def _attended(self, query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """One query's attention: [B,heads,1,D] to [B,heads,N,D] -> [B,W].
+
+        Written out, since torch's own becomes thrice as many operators in a graph, which at a batch of one cost more
+        time than the arithmetic.
+        """
+        scores = (query * self.scale) @ keys.transpose(2, 3)
+        weights = (scores if bias is None else scores + bias).softmax(dim=3)
+        mixed: Tensor = (weights @ values).reshape(-1, self.width)
+        return mixed
+
+    def _row(self, x: Tensor) -> Tensor:
+        """[B,W] -> [B,heads,1,W/heads]."""
+        return x.reshape(-1, self.heads, 1, self.width // self.heads)
+
 
 class Observation(NamedTuple):
-    """ego [B,2,W]; keys, values [B,heads,N,W/heads]; bias [B,1,1,N]; present [B,1]."""
+    """past_keys, past_values [B,heads,2,W/heads] of the history; keys, values [B,heads,N,W/heads] and bias [B,1,1,N] of
+    the cues; present [B,1]."""
 
-    ego: Tensor
+    past_keys: Tensor
+    past_values: Tensor
     keys: Tensor
     values: Tensor
     bias: Tensor
@@ -164,7 +194,7 @@ class Mixer:
                 weight * module(h, seen)
                 for weight, (module, seen) in zip(self.weights, self.modules, strict=True)
             ]
-            self.films = sum(films[1:], films[0]).chunk(2 * self.places, dim=1)
+            self.films = sum(films[1:], films[0]).split(self.width, dim=1)
         gamma, beta = self.films[place], self.films[self.places + place]
         return clamped(gamma * F.layer_norm(h, (self.width,)) + beta, h, self.clamp)
 

@@ -133,12 +133,27 @@ class Sampler:
         """history [B,2,276] raw, text [B,384]."""
         prior, guidance = self.prior, self.prior.config.guidance
         told = prior.condition(history, text)
-        free = prior.condition(history, torch.zeros_like(text)) if guidance != 1.0 else None
+        if guidance != 1.0:
+            # Told and untold side by side: the weights are read once.
+            free = prior.condition(history, torch.zeros_like(text))
+            told = [torch.cat(pair) for pair in zip(told, free, strict=True)]
+            modulate = _first_half(modulate, prior.config.width) if modulate is not None else None
         latent = prior.config.temperature * noise
         for step, timing in zip(self.scheduler.timesteps.tolist(), self.timings, strict=True):
-            clean = prior(latent, timing, told, modulate)
-            if free is not None:
-                alone = prior(latent, timing, free)
-                clean = alone + guidance * (clean - alone)
+            if guidance == 1.0:
+                clean = prior(latent, timing, told, modulate)
+            else:
+                both = prior(torch.cat([latent, latent]), timing, told, modulate).reshape(2, -1, 1, LATENT)
+                clean = guidance * both[0] + (1.0 - guidance) * both[1]
             latent = self.scheduler.step(clean, step, latent).prev_sample
         return latent
+
+
+def _first_half(modulate: Modulate, width: int) -> Modulate:
+    """``modulate`` for the first half of a batch; nothing is added to the second."""
+
+    def half(place: int, h: Tensor) -> Tensor:
+        change = modulate(place, h.reshape(2, -1, width)[0])
+        return torch.cat([change, torch.zeros_like(change)])
+
+    return half

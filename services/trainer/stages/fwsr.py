@@ -24,7 +24,7 @@ from services.trainer.recipes import Recipe, check_options
 from services.trainer.stages.interaction import observed_statistics, some_texts
 from services.trainer.stages.prior_vae import joint_error, noisy_history
 
-_OPTIONS = {"sampling_steps", "history_noise", "unsaid", "latent_weight", "seam_weight", "domain"}
+_OPTIONS = {"sampling_steps", "history_noise", "unsaid", "latent_weight", "seam_weight", "frames", "domain"}
 
 
 @dataclass
@@ -42,7 +42,8 @@ class Running:
 
 class RefinementStage(TrainingStage):
     """A segment is sampled as it would be in service, from what had been observed up to 8 frames before its start; at
-    one of its frames the newest observation comes in, and the corrected rest is compared with the recording."""
+    ``options.frames`` of its frames in a row the newest observation comes in, and the corrected rest is compared with
+    the recording."""
 
     network: Refinement
 
@@ -103,30 +104,36 @@ class RefinementStage(TrainingStage):
         text = self.texts(some_texts(batch.texts, rng, options.get("unsaid", 0.3))).to(self.device)
         late = torch.randint(0, FUTURE + 1, (len(text),), device=self.device)
         run = self.running(batch, text, late, torch.randn(len(text), 1, 64, device=self.device))
-        frame = int(rng.integers(FUTURE))
+        count = int(options.get("frames", 3))
+        first = int(rng.integers(FUTURE - count + 1))
         with torch.no_grad():
             planned = vae.decode(run.history, run.latent)
             target = vae.encode(run.history, run.future)
         # What has left so far was planned, or was corrected already and so is nearer to what was recorded.
         mix = torch.rand(len(text), 1, 1, device=self.device)
         left = torch.cat([run.left, planned + mix * (run.future - planned)], dim=1)
-        recent = left[:, frame : frame + HISTORY]
-        corrected = self.refined(self.network, run, recent, frame)
-        rebuilt = vae.decode_normalized(run.history, corrected)
+        recent = left[:, first : first + HISTORY]
         wanted, past = vae.normalizer(run.future), vae.normalizer(run.left)
-        step_made = rebuilt[:, frame : frame + 1] - vae.normalizer(recent[:, 1:])
-        parts = {
-            "latent": F.smooth_l1_loss(corrected, target),
-            "reconstruction": F.smooth_l1_loss(rebuilt[:, frame:], wanted[:, frame:]),
-            "now": F.smooth_l1_loss(rebuilt[:, frame], wanted[:, frame]),
-            # The frame that leaves must follow the one that left.
-            "seam": F.smooth_l1_loss(step_made, _step_into(wanted, past, frame), beta=0.1),
-        }
-        loss = (
-            options.get("latent_weight", 0.5) * parts["latent"] + parts["reconstruction"] + parts["now"]
-            + options.get("seam_weight", 1.0) * parts["seam"]
-        )  # fmt: skip
-        return loss, {name: float(part.detach()) for name, part in parts.items()}
+        total, notes = torch.zeros((), device=self.device), dict[str, float]()
+        for frame in range(first, first + count):
+            corrected = self.refined(self.network, run, recent.detach(), frame)
+            rebuilt = vae.decode(run.history, corrected)
+            made = vae.normalizer(rebuilt)
+            step_made = made[:, frame : frame + 1] - vae.normalizer(recent[:, 1:])
+            parts = {
+                "latent": F.smooth_l1_loss(corrected, target),
+                "reconstruction": F.smooth_l1_loss(made[:, frame:], wanted[:, frame:]),
+                "now": F.smooth_l1_loss(made[:, frame], wanted[:, frame]),
+                # The frame that leaves must follow the one that left, which was corrected otherwise.
+                "seam": F.smooth_l1_loss(step_made, _step_into(wanted, past, frame), beta=0.1),
+            }
+            weights = {"latent": 0.5, "reconstruction": 1.0, "now": 1.0, "seam": 1.0}
+            terms = [options.get(f"{name}_weight", weights[name]) * part for name, part in parts.items()]
+            total = total + torch.stack(terms).sum() / count
+            for name, part in parts.items():
+                notes[name] = notes.get(name, 0.0) + float(part.detach()) / count
+            recent = torch.cat([recent[:, 1:], rebuilt[:, frame : frame + 1]], dim=1)
+        return total, notes
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Held-out segments made from observations 8 frames old: how far the frame that leaves is from the recording,

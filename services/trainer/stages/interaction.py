@@ -41,7 +41,7 @@ _WINDOW = slice(0, 11)
 
 class InteractionStage(TrainingStage):
     """Stretches of several segments; from the second on the body is, more and more often, where the network led it, and
-    the target leads it half the way back to the recording (``options.pull``)."""
+    the target leads it half the way back to the recording, as far as steps allow (``options.pull``)."""
 
     network: AdaptedPrior
     domain: Domain
@@ -117,12 +117,14 @@ class InteractionStage(TrainingStage):
                 future = encode_towards(joints[:, part], six[:, part], true, frames, options.get("pull", 0.5))
             history = noisy_history(history, options.get("history_noise", 0.0))
             modulate = self.modulate(batch, history, frames, start + 1, late)
-            parts, made = self.segment(history, future, text, modulate)
+            parts, predicted = self.segment(history, future, text, modulate)
             total = total + self.segment.weighed(parts) / self.segments
             for name, value in parts.items():
                 notes[name] = notes.get(name, 0.0) + float(value.detach()) / self.segments
-            following, inner = following_history(made)
-            own = following, nested(frames, inner)
+            if chance > 0 and number + 1 < self.segments:
+                made = self.segment.made(history, text, predicted, modulate)
+                following, inner = following_history(made)
+                own = following, nested(frames, inner)
         return total, notes
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:

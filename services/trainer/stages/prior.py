@@ -40,7 +40,7 @@ class SegmentLoss:
     def __call__(
         self, history: Tensor, future: Tensor, text: Tensor, modulate: Modulate | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Raw history [B,2,276] and future [B,8,276], text [B,384] -> losses and the future that was made, raw."""
+        """Raw history [B,2,276] and future [B,8,276], text [B,384] -> losses and the clean latent, as predicted."""
         with torch.no_grad():
             clean = self.vae.encode(history, future)
         time = torch.randint(0, self.prior.config.train_steps, (len(clean),), device=clean.device)
@@ -50,14 +50,19 @@ class SegmentLoss:
         rebuilt = self.vae.decode_normalized(history, predicted)
         parts = {"latent": F.smooth_l1_loss(predicted, clean)}
         parts |= segment_losses(self.vae, rebuilt, history, future)
-        with torch.no_grad():
-            steps = int(self.options.get("history_steps", 0))
-            if steps:
-                noise = torch.randn_like(clean)
-                made = self.vae.decode(history, Sampler(self.prior, steps)(history, text, noise, modulate))
-            else:
-                made = self.vae.normalizer.invert(rebuilt.detach())
-        return parts, made
+        return parts, predicted.detach()
+
+    @torch.no_grad()
+    def made(
+        self, history: Tensor, text: Tensor, predicted: Tensor, modulate: Modulate | None = None
+    ) -> Tensor:
+        """The raw future [B,8,276] that the next segment goes on from: sampled in ``options.history_steps`` steps, or
+        of the latent that was ``predicted`` from the recording's where there are none."""
+        steps = int(self.options.get("history_steps", 0))
+        if steps:
+            noise = torch.randn_like(predicted)
+            predicted = Sampler(self.prior, steps)(history, text, noise, modulate)
+        return self.vae.decode(history, predicted)
 
     def weighed(self, parts: dict[str, Tensor]) -> Tensor:
         """The parts as one loss, by the recipe's weights."""
@@ -112,11 +117,12 @@ class PriorStage(TrainingStage):
                 use = torch.rand(len(own), 1, 1, device=self.device) < chance
                 history = torch.where(use, own, history)
             history = noisy_history(history, options.get("history_noise", 0.0))
-            parts, made = self.segment(history, future, text)
+            parts, predicted = self.segment(history, future, text)
             total = total + self.segment.weighed(parts) / self.segments
             for name, part in parts.items():
                 notes[name] = notes.get(name, 0.0) + float(part.detach()) / self.segments
-            own, _ = following_history(made)
+            if chance > 0 and number + 1 < self.segments:
+                own, _ = following_history(self.segment.made(history, text, predicted))
         return total, notes
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:

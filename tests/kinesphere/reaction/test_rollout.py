@@ -18,7 +18,7 @@ from kinesphere.reaction.rolling import Mode, Rollout, Start
 from kinesphere.reaction.rollout import Surroundings
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import LAYOUT
-from kinesphere.scenes import Box, Scene
+from kinesphere.scenes import Box, Raster, Scene
 from kinesphere.skeleton import FloatArray
 
 
@@ -151,7 +151,9 @@ def test_bodies_side_by_side_move_as_each_alone(mode: Mode, lead: int) -> None:
         moved = motion.translation + np.float32(number)
         around = Surroundings(
             partner=motion.positions[: 50 - 10 * number] - np.float32(number),
-            scene=Scene("", (Box((2.0, 0.5, number - 1.0), (0.5, 0.5, 0.5)),)) if number % 2 else None,
+            scene=Raster(Scene("", (Box((2.0, 0.5, number - 1.0), (0.5, 0.5, 0.5)),)))
+            if number % 2
+            else None,
             goal=np.array([number, 0.0, 1.0]) if number else None,
             text=np.full(384, 0.05 * number, np.float32),
             alpha=(1.0, 0.3 * number),

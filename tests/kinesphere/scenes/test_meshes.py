@@ -12,7 +12,7 @@ import trimesh
 
 from kinesphere.errors import FormatError, InputError
 from kinesphere.scenes import Box, Scene, meshes, store
-from kinesphere.scenes.meshes import field, load, parse, surface_points
+from kinesphere.scenes.meshes import Mesh, field, load, parse, surface_points, surroundings
 
 
 def box_file(format: str) -> bytes:
@@ -52,6 +52,54 @@ def test_field_is_the_distance_to_the_box() -> None:
     hollow = field(mesh, 0.05, solid=False).distance(points)
     assert (found[inside] < 0).all()
     assert (hollow[inside] > 0).all()
+
+
+def put(*parts: tuple[tuple[float, float, float], tuple[float, float, float]], open: bool = False) -> Mesh:
+    """Boxes of sizes and centres as one surface; ``open``: without the triangles that look up."""
+    shapes = []
+    for size, centre in parts:
+        shape = trimesh.creation.box(size)
+        shape.apply_translation(centre)
+        if open:
+            shape.update_faces(shape.face_normals[:, 1] < 0.5)
+        shapes.append(shape)
+    whole = trimesh.util.concatenate(shapes)
+    return Mesh(np.array(whole.vertices), np.array(whole.faces))
+
+
+def test_rooms_are_stood_in_and_furniture_is_not() -> None:
+    room = ((5.0, 3.0, 4.0), (0.0, 1.5, 0.0))
+    chest = ((1.0, 0.6, 0.6), (1.0, 0.3, 0.5))
+    distance = surroundings(put(room, chest), 2_000_000).distance
+    # The room is 60 m3, the chest 0.36 m3; the floor that both have is none of the scene's.
+    assert distance(np.array([0.0, 1.0, 0.0])) > 0.5
+    assert distance(np.array([1.0, 0.3, 0.5])) < -0.2
+    assert distance(np.array([-1.5, 0.0625, -1.0])) > 0.5
+    assert abs(distance(np.array([2.5, 1.0, 0.0]))) < 0.06
+    box = Box(chest[1], chest[0])
+    points = np.random.default_rng(0).uniform([0.0, 0.1, -0.3], [1.6, 1.0, 0.9], (300, 3))
+    assert np.abs(distance(points) - box.distance(points)).max() < 0.09
+
+
+def test_an_open_surface_is_as_thick_as_a_cell() -> None:
+    crate = ((1.0, 0.6, 0.6), (1.0, 0.3, 0.5))
+    distance = surroundings(put(crate, open=True), 2_000_000).distance
+    assert distance(np.array([1.0, 0.35, 0.5])) > 0.1
+    assert distance(np.array([0.5, 0.35, 0.5])) < 0.03
+
+
+def test_places_get_the_cells_that_they_need() -> None:
+    small, large = ((1.0, 1.0, 1.0), (0.0, 0.5, 0.0)), ((30.0, 2.0, 30.0), (0.0, 1.0, 0.0))
+    assert surroundings(put(small), 2_000_000).cell == 0.05
+    assert surroundings(put(large), 2_000_000).cell == 0.125
+    with pytest.raises(InputError, match="are more than 2000000 cells of 0.125 m") as caught:
+        surroundings(put(small, ((1.0, 1.0, 1.0), (70.0, 0.5, 70.0))), 2_000_000)
+    assert caught.value.field == "mesh"
+
+
+def test_triangles_without_area_are_points() -> None:
+    mesh = parse(b"v 0 0.5 0\nv 0 0.5 0\nv 1 0.5 0\nf 1 1 1\nf 1 2 3\n", "obj")
+    assert surroundings(mesh, 2_000_000).distance(np.array([0.5, 0.5, 0.0])) < 0.03
 
 
 def test_points_cover_the_surface() -> None:

@@ -14,7 +14,7 @@ from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.reaction.rolling import Rollout
 from kinesphere.reaction.rollout import Surroundings, rows_of
 from kinesphere.representations.primitive276 import LAYOUT
-from kinesphere.scenes import Box, Scene
+from kinesphere.scenes import Box, Raster, Scene
 from kinesphere.v1 import reactor_pb2 as pb
 from services.reactor import poses
 from services.reactor.agent import Agent, Conditions, advance, steps_for
@@ -128,7 +128,7 @@ def test_without_a_segment_movement_dies_down() -> None:
 
 def test_a_scene_is_seen_in_the_agents_frame() -> None:
     box = Scene("room", (Box((0.0, 0.5, 1.0), (0.5, 1.0, 0.5)),))
-    cells = Agent(1).draft(box).occupancy
+    cells = Agent(1).draft(Raster(box)).occupancy
     assert cells[12, 2, 19]  # a metre ahead
     assert not cells[12, 2, 4]
 

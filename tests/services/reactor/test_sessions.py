@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import trimesh
 
 from kinesphere.motion import Motion
 from kinesphere.v1 import motion_pb2, scene_pb2
@@ -121,6 +122,33 @@ async def test_a_history_is_gone_on_from(stub: Any) -> None:
 async def test_bad_settings_are_named(stub: Any, change: dict[str, Any], field: str) -> None:
     error = await failure(stub.CreateSession(pb.CreateSessionRequest(session=pb.Session(**change))))
     assert error.field == field
+
+
+async def test_a_session_runs_in_a_room_that_is_a_mesh(stub: Any) -> None:
+    def room(height: float) -> scene_pb2.Scene:
+        box = trimesh.creation.box((0.5, height, 0.5))
+        box.apply_translation((0.0, height / 2, 1.0))
+        data = box.export(file_type="glb")
+        return scene_pb2.Scene(id="room", mesh=scene_pb2.Mesh(format=1, data=data))
+
+    name = await session(stub, scene=room(1.0))
+    reaction = await Reaction(stub, name).begin()
+    await asyncio.sleep(0.5)
+    await reaction.call.write(pb.ReactRequest(change=pb.SessionChange(scene=room(0.5))))
+    await asyncio.sleep(1.0)
+    await reaction.end()
+    assert "CHANGED" in reaction.kinds()
+    assert len(reaction.frames) > 15
+    got = (await stub.GetSession(pb.GetSessionRequest(name=name))).session
+    assert got.scene.id == "room"
+    assert not got.scene.HasField("mesh")
+    broken = scene_pb2.Scene(mesh=scene_pb2.Mesh(format=3, data=b"ply"))
+    request = pb.UpdateSessionRequest(session=pb.Session(name=name, scene=broken))
+    request.update_mask.paths.append("scene")
+    assert (await failure(stub.UpdateSession(request))).field == "session.scene.mesh"
+    reaction = await Reaction(stub, name).begin()
+    await reaction.call.write(pb.ReactRequest(change=pb.SessionChange(scene=broken)))
+    assert (await failure(reaction.reader)).field == "change.scene.mesh"
 
 
 async def test_a_bad_history_is_named(stub: Any) -> None:

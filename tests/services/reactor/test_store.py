@@ -26,7 +26,7 @@ async def store(valkey: Valkey) -> AsyncIterator[Store]:
 
 
 async def new(store: Store, id: str = "one") -> None:
-    await store.create(id, b"settings", b"text", b"")
+    await store.create(id, b"settings", b"text", b"scene", b"")
 
 
 async def lease(store: Store, id: str = "one", *, force: bool = False) -> Lease:
@@ -126,8 +126,8 @@ async def test_closed_and_unknown_are_told_apart(store: Store) -> None:
 async def test_settings_change_only_from_what_was_read(store: Store) -> None:
     await new(store)
     held = await lease(store)
-    assert await store.change("one", 1, b"other", b"text") == 2
-    assert await store.change("one", 1, b"third", b"text") == TAKEN
+    assert await store.change("one", 1, b"other", b"text", b"scene") == 2
+    assert await store.change("one", 1, b"third", b"text", b"scene") == TAKEN
     # Whoever runs the session hears of it at its next tick.
     assert await store.commit([tick(held.fence, 0)]) == [2]
     assert (await store.read("one"))[0].settings == b"other"

@@ -14,12 +14,11 @@ from torch import Tensor, nn  # noqa: E402
 
 from kinesphere import rotations as rot  # noqa: E402
 from kinesphere.reaction import rollout  # noqa: E402
-from kinesphere.reaction.features import occupancy_around, partner_window  # noqa: E402
+from kinesphere.reaction.features import partner_window  # noqa: E402
 from kinesphere.reaction.rolling import Rollout  # noqa: E402
 from kinesphere.reaction.rollout import Surroundings  # noqa: E402
 from kinesphere.representations import primitive276  # noqa: E402
 from kinesphere.representations.primitive276 import Frame  # noqa: E402
-from kinesphere.scenes import Box, Scene  # noqa: E402
 from services.trainer import primitives  # noqa: E402
 from services.trainer.networks.interaction import (  # noqa: E402
     InteractionConfig,
@@ -31,7 +30,7 @@ from services.trainer.networks.interaction import (  # noqa: E402
 )
 from services.trainer.networks.prior import Prior, PriorConfig, Sampler  # noqa: E402
 from services.trainer.networks.refinement import Refinement, RefinementConfig  # noqa: E402
-from services.trainer.reaction_data import Raster, ReactionData, partner_inputs  # noqa: E402
+from services.trainer.reaction_data import ReactionData, partner_inputs  # noqa: E402
 from services.trainer.reactor_graphs import (  # noqa: E402
     REFINE_INPUTS,
     SEGMENT_INPUTS,
@@ -227,20 +226,6 @@ def test_training_sees_a_partner_as_serving_does(workplace: Path) -> None:
         np.testing.assert_array_equal(mask[row], expected_mask)
         np.testing.assert_allclose(features[row], expected, atol=2e-4)
     assert partner_window(frame, seen, 20.0)[1].sum() == 10
-
-
-def test_training_sees_a_scene_as_serving_does() -> None:
-    scene = Scene(
-        boxes=(Box((0.4, 0.3, 0.9), (0.5, 0.6, 0.8), yaw=0.4), Box((-1.0, 1.0, 0.2), (0.3, 0.1, 1.0)))
-    )
-    turn = rot.to_matrix(rot.about_y(np.array(0.7)))
-    frame = Frame(turn, np.array([0.1, 0.0, -0.2]))
-    exact = occupancy_around(scene, frame)
-    quick = Raster(scene).around(frame.axes, frame.origin)
-    assert exact.sum() > 100
-    assert (quick != exact).sum() < 0.1 * exact.sum()
-    far = Frame(turn, np.array([9.0, 0.0, 9.0]))
-    assert not Raster(scene).around(far.axes, far.origin).any()
 
 
 @pytest.mark.parametrize("kind", ["joint", "none"])
