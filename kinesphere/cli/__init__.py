@@ -28,7 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "convert": ("convert:convert", "Convert a motion file to another format."),
     "view": ("view:view", "Write an HTML page that plays motion files."),
     "data": ("data:data", "Build the training data set, or say what is in it."),
-    "eval": ("evaluate:evaluate", "Measure the shipped system: t2m, probes."),
+    "eval": ("evaluate:evaluate", "Measure the shipped system: t2m, probes, reaction."),
     "train": ("train:train", "Train one stage from a recipe."),
     "doctor": ("doctor:doctor", "Check this installation."),
 }

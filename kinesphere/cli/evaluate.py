@@ -1,4 +1,4 @@
-"""``kinesphere eval t2m`` and ``kinesphere eval probes``."""
+"""``kinesphere eval``: t2m and probes; reaction has a file of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kinesphere.cli.data import OUT_OPTION
+from kinesphere.cli.evaluate_reaction import reaction
 from kinesphere.cli.output import emit, json_option, progress
 from kinesphere.errors import InputError
 
@@ -44,9 +45,12 @@ RESULTS = click.option(
 )
 
 
-@click.group(name="eval", short_help="Measure the shipped system: t2m, probes.")
+@click.group(name="eval", short_help="Measure the shipped system: t2m, probes, reaction.")
 def evaluate() -> None:
     """Measure the system that the services run."""
+
+
+evaluate.add_command(reaction)
 
 
 @evaluate.command(short_help="The text-to-motion table.")

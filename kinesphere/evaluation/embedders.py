@@ -36,8 +36,8 @@ class OnnxEvaluator:
     def __init__(
         self, models: Path | str = "models", encoder: TextFeatures | None = None, threads: int = 2
     ) -> None:
-        self._motion = _session(Path(models) / "evaluator_motion", threads)
-        self._text = _session(Path(models) / "evaluator_text", threads)
+        self._motion = load_session(Path(models) / "evaluator_motion", threads)
+        self._text = load_session(Path(models) / "evaluator_text", threads)
         if encoder is None:
             from kinesphere.text import TextEncoder
 
@@ -85,16 +85,15 @@ def _unsorted(parts: list[FloatArray], order: list[int]) -> FloatArray:
     return result
 
 
-def _session(folder: Path, threads: int) -> Any:
+def load_session(folder: Path, threads: int) -> Any:
+    """The graph of a model's newest version in ``folder``. Raises InputError(``models``) where there is none."""
     import onnxruntime as ort
 
     versions = sorted(
         (path for path in folder.glob("*/model.onnx") if path.parent.name.isdigit()), key=_version
     )
     if not versions:
-        raise InputError(
-            "models", f"{folder} has no VERSION/model.onnx: train it (`kinesphere train evaluator`)"
-        )
+        raise InputError("models", f"{folder} has no VERSION/model.onnx: train it (`kinesphere train`)")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,10 @@ from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.reaction.features import (
     PARTNER,
     PARTNER_FRAMES,
-    occupancy_around,
     partner_window,
 )
 from kinesphere.representations import primitive276
-from kinesphere.representations.primitive276 import FUTURE, HISTORY, LAYOUT, Frame
+from kinesphere.representations.primitive276 import HISTORY, LAYOUT, Frame
 from kinesphere.scenes import Raster
 from kinesphere.skeleton import NUM_JOINTS, FloatArray
 
@@ -126,6 +125,16 @@ def poses(rows: Floats) -> Motion:
     return Motion.from_rotations(translation, rotations, FPS)
 
 
+def on_the_floor(translation: FloatArray, joints: FloatArray) -> FloatArray:
+    """Root translations [n,3] of bodies with world joints [n,22,3], lifted where a joint would be below the floor.
+
+    Only what leaves is lifted. The networks go on from what they made: lifted bodies are none that they know.
+    """
+    lifted = translation.copy()
+    lifted[:, 1] += np.maximum(0.0, -joints[..., 1].min(axis=1))
+    return lifted
+
+
 @dataclass(frozen=True, eq=False)
 class Surroundings:
     """What a body reacts to.
@@ -141,20 +150,15 @@ class Surroundings:
     alpha: tuple[float, float] = (1.0, 1.0)
 
     def observed(self, frame: Frame, newest: int, late: int = 0) -> dict[str, FloatArray]:
-        """The graphs' inputs at body frame ``newest``, batch of one, told in ``frame``; the partner's last ``late``
-        frames have not arrived yet."""
+        """The graphs' inputs at body frame ``newest``, told in ``frame``, without the cells around the body; the
+        partner's last ``late`` frames have not arrived yet."""
         seen = np.zeros((0, NUM_JOINTS, 3)) if self.partner is None else self.partner[: newest + 1 - late]
         partner, mask = late_window(frame, seen, late)
         goal = np.zeros(4, dtype=np.float32)
         if self.goal is not None:
             goal[:3], goal[3] = (np.asarray(self.goal) - frame.origin) @ frame.axes, 1.0
-        return {
-            "partner": partner[None],
-            "partner_mask": mask[None],
-            "occupancy": occupancy_around(self.scene, frame)[None],
-            "goal": goal[None],
-            "alpha": np.asarray([self.alpha], dtype=np.float32),
-        }
+        alpha = np.asarray(self.alpha, dtype=np.float32)
+        return {"partner": partner, "partner_mask": mask, "goal": goal, "alpha": alpha}
 
 
 def late_window(frame: Frame, seen: Floats, late: int = 0) -> tuple[FloatArray, FloatArray]:
@@ -167,59 +171,3 @@ def late_window(frame: Frame, seen: Floats, late: int = 0) -> tuple[FloatArray, 
         known = PARTNER_FRAMES - late
         features[:known], mask[:known] = partner_window(frame, seen, FPS, known)
     return features, mask
-
-
-Mode = Literal["segment", "refine", "slide"]
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """Frames after frames. mode: ``segment`` emits whole segments; ``refine`` corrects each frame before it leaves;
-    ``slide`` makes a new segment for every frame and emits its first one. late: frames that a partner's are behind."""
-
-    segment: Graph
-    refine: Graph | None = None
-    mode: Mode = "segment"
-    late: int = 0
-
-    def run(self, history: Floats, frames: int, around: Surroundings, seed: int = 0) -> FloatArray:
-        """World pose rows [T,276] of what has been (T from 2) -> [T+frames,276], the same and what follows.
-
-        The partner's frame i belongs to row i. The same seed gives the same movement. Raises InputError(``history``).
-        """
-        rng = np.random.default_rng(seed)
-        rows = np.array(history, dtype=np.float32)
-        wanted = len(rows) + frames
-        while len(rows) < wanted:
-            noise = rng.standard_normal((1, 1, LATENT)).astype(np.float32)
-            start, frame = segment_history(rows)
-            made = self.segment(self._inputs(start, around, frame, len(rows) - 1) | {
-                "text": _text(around.text)[None], "noise": noise,
-            })  # fmt: skip
-            if self.mode == "refine":
-                rows = self._refined(rows, start, frame, made["latent"], around)
-            else:
-                count = 1 if self.mode == "slide" else FUTURE
-                rows = np.concatenate([rows, emit(made["future"][0, :count], frame)])
-        return rows[:wanted]
-
-    def _refined(
-        self, rows: FloatArray, start: FloatArray, frame: Frame, latent: Floats, around: Surroundings
-    ) -> FloatArray:
-        if self.refine is None:
-            raise InputError("refine", "this mode needs the graph reactor_refine")
-        for k in range(FUTURE):
-            history, _ = segment_history(rows, frame)
-            inputs = self._inputs(history, around, frame, len(rows) - 1)
-            more = {"start": start[None], "latent": latent, "frame": np.array([k])}
-            rows = np.concatenate([rows, emit(self.refine(inputs | more)["future"][0, k : k + 1], frame)])
-        return rows
-
-    def _inputs(
-        self, history: FloatArray, around: Surroundings, frame: Frame, newest: int
-    ) -> dict[str, NDArray[Any]]:
-        return {"history": history[None], **around.observed(frame, newest, self.late)}
-
-
-def _text(text: Floats | None) -> FloatArray:
-    return np.zeros(TEXT, np.float32) if text is None else np.asarray(text, dtype=np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from kinesphere import rotations as rot
 from kinesphere.motion import forward_kinematics
 from kinesphere.reaction.rollout import FPS
+from kinesphere.reaction.rollout import on_the_floor as on_the_floor
 from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, FloatArray
 
 MODEL_FPS: Final = FPS
@@ -42,16 +43,6 @@ def standing() -> FloatArray:
     height = -forward_kinematics(np.zeros((1, 3), np.float32), rotations)[0, :, 1].min()
     pose: FloatArray = join(np.array([[0.0, height, 0.0]], np.float32), rotations)[0]
     return pose
-
-
-def on_the_floor(translation: FloatArray, joints: FloatArray) -> FloatArray:
-    """Root translations [n,3] of bodies with world joints [n,22,3], lifted where a joint would be below the floor.
-
-    Only what leaves is lifted. The networks go on from what they made: lifted bodies are none that they know.
-    """
-    lifted = translation.copy()
-    lifted[:, 1] += np.maximum(0.0, -joints[..., 1].min(axis=1))
-    return lifted
 
 
 def died_down(poses: FloatArray, kept: float = _DYING) -> FloatArray:

@@ -64,6 +64,8 @@ def test_the_list_of_commands_says_what_each_command_says() -> None:
         (["data", "stats", "--data", "nowhere"], "data"),
         (["caption", "missing.bvh"], "file"),
         (["eval", "t2m", "--systems", "magic"], "systems"),
+        (["eval", "reaction", "--ablation", "somewhere"], "ablation"),
+        (["eval", "reaction", "--data", "nowhere"], "data"),
         (["train", "vae", "--recipe", "missing.yaml"], "recipe"),
         (["generate", " "], "text"),
         (["generate", "a person walks", "--seconds", "61"], "seconds"),

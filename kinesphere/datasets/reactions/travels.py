@@ -12,6 +12,7 @@ from kinesphere.datasets.reactions.library import Entry
 from kinesphere.datasets.reactions.steps import JOIN, come_to_rest, set_off, step_turn
 from kinesphere.datasets.reactions.strips import Refused, Strip, held, then
 from kinesphere.datasets.windows import FPS
+from kinesphere.skeleton import FloatArray
 
 _UNTHREATENED = 0.15  # metres: nearer than this nobody stands calmly to somebody ready to fight
 _ARMS = ((20, 16), (21, 17))  # wrist, shoulder: left, right
@@ -132,7 +133,7 @@ def follow_guide(cast: Cast) -> Composed:
     # The partner stands on the side that the agent does not go to, turned so that its arm points along the way.
     beside = -np.sign(angle) * np.radians(cast.between(35, 100))
     place = place_by(mine, 0, cast.between(0.9, 1.6), mine.heading(0) + beside)
-    placed = put(theirs, 0, mine.heading(0) + angle - _pointing(theirs, onset, ends), place)
+    placed = put(theirs, 0, mine.heading(0) + angle - pointing(theirs.motion.positions[onset:ends]), place)
     side = "left" if angle > 0 else "right"
     words = (
         "[walk] the way that the other person shows",
@@ -146,12 +147,11 @@ def follow_guide(cast: Cast) -> Composed:
     return Composed(mine, placed, onset, answer, words, (own.take, guide.take))
 
 
-def _pointing(guide: Strip, start: int, stop: int) -> float:
-    """Direction in which the guiding arm points over [start, stop), radians about Y.
+def pointing(positions: FloatArray) -> float:
+    """Direction in which the guiding arm of a body [T,22,3] points, radians about Y (0 is +Z).
 
     Raises Refused when no arm is ever stretched out far from the body.
     """
-    positions = guide.motion.positions[start:stop]
     arms = [(positions[:, wrist] - positions[:, shoulder])[:, [0, 2]] for wrist, shoulder in _ARMS]
     reach = np.stack([np.linalg.norm(arm, axis=-1) for arm in arms])
     arm, frame = np.unravel_index(int(np.argmax(reach)), reach.shape)

@@ -14,9 +14,11 @@ from kinesphere.errors import InputError
 from kinesphere.motion import Motion
 from kinesphere.reaction import rollout
 from kinesphere.reaction.features import PARTNER
-from kinesphere.reaction.rollout import Mode, Rollout, Surroundings
+from kinesphere.reaction.rolling import Mode, Rollout, Start
+from kinesphere.reaction.rollout import Surroundings
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import LAYOUT
+from kinesphere.scenes import Box, Raster, Scene
 from kinesphere.skeleton import FloatArray
 
 
@@ -124,3 +126,59 @@ def test_too_little_history_is_refused() -> None:
     motion = curved_walk(1)
     with pytest.raises(InputError, match="history: has 1 frames"):
         rollout.rows_of(motion.translation, motion.rotations)
+
+
+def trembling(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Both graphs in one: each row goes on from its history, shaken by everything else that it is told."""
+    rows = len(inputs["history"])
+    told = np.zeros((rows, 64), np.float32)
+    for name, array in sorted(inputs.items()):
+        spread = np.cos(np.arange(array[0].size) + len(name)).astype(np.float32)
+        told += np.sin(array.reshape(rows, -1) @ spread)[:, None] * np.linspace(-1, 1, 64, dtype=np.float32)
+    future = np.repeat(inputs["history"][:, 1:], 8, axis=1)
+    future = future + 0.01 * np.tile(told, (1, 5))[:, None, :276] * np.arange(1, 9)[:, None].astype(
+        np.float32
+    )
+    return {"future": future, "latent": told[:, None]}
+
+
+@pytest.mark.parametrize("mode", ["segment", "refine", "slide"])
+@pytest.mark.parametrize("lead", [0, 3])
+def test_bodies_side_by_side_move_as_each_alone(mode: Mode, lead: int) -> None:
+    starts = []
+    for number, (frames, known) in enumerate([(19, 2), (40, 5), (8, 2), (0, 3)]):
+        motion = curved_walk(60)
+        moved = motion.translation + np.float32(number)
+        around = Surroundings(
+            partner=motion.positions[: 50 - 10 * number] - np.float32(number),
+            scene=Raster(Scene("", (Box((2.0, 0.5, number - 1.0), (0.5, 0.5, 0.5)),)))
+            if number % 2
+            else None,
+            goal=np.array([number, 0.0, 1.0]) if number else None,
+            text=np.full(384, 0.05 * number, np.float32),
+            alpha=(1.0, 0.3 * number),
+        )
+        starts.append(
+            Start(rollout.rows_of(moved, motion.rotations)[10 : 10 + known], frames, around, number)
+        )
+    rolled = Rollout(trembling, trembling, mode, lead=lead)
+    for start, made in zip(starts, rolled.together(starts), strict=True):
+        assert len(made) == len(start.history) + start.frames
+        alone = rolled.run(start.history, start.frames, start.around, start.seed)
+        np.testing.assert_allclose(made, alone, atol=1e-4)
+
+
+def test_a_segment_made_ahead_sees_the_partner_as_it_was_then() -> None:
+    motion = curved_walk(60)
+    graph = Recorded(motion)
+    partner = motion.positions + np.array([0.0, 0.0, 2.0], dtype=np.float32)
+    around = Surroundings(partner=partner)
+    Rollout(graph, graph, "refine", lead=3).run(graph.rows[:12], 16, around)
+    segments = [place for place, asked in enumerate(graph.asked) if "start" not in asked]
+    assert segments == [0, 6]  # before the first frame, and with three of its frames left
+    frame = rollout.floor_frame(motion.positions[18])
+    pelvis = graph.asked[6]["partner"][0, -1, PARTNER["joints"]][:3]
+    np.testing.assert_allclose(frame.axes @ pelvis + frame.origin, partner[16, 0], atol=1e-4)
+    Rollout(graph, lead=3).run(graph.rows[:12], 16, around)
+    pelvis = graph.asked[-1]["partner"][0, -1, PARTNER["joints"]][:3]
+    np.testing.assert_allclose(frame.axes @ pelvis + frame.origin, partner[16, 0], atol=1e-4)

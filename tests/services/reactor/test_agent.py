@@ -11,7 +11,8 @@ import pytest
 
 from kinesphere import rotations as rot
 from kinesphere.motion import Motion, forward_kinematics
-from kinesphere.reaction.rollout import Rollout, Surroundings, rows_of
+from kinesphere.reaction.rolling import Rollout
+from kinesphere.reaction.rollout import Surroundings, rows_of
 from kinesphere.representations.primitive276 import LAYOUT
 from kinesphere.scenes import Box, Raster, Scene
 from kinesphere.v1 import reactor_pb2 as pb

@@ -15,7 +15,8 @@ from torch import Tensor, nn  # noqa: E402
 from kinesphere import rotations as rot  # noqa: E402
 from kinesphere.reaction import rollout  # noqa: E402
 from kinesphere.reaction.features import partner_window  # noqa: E402
-from kinesphere.reaction.rollout import Rollout, Surroundings  # noqa: E402
+from kinesphere.reaction.rolling import Rollout  # noqa: E402
+from kinesphere.reaction.rollout import Surroundings  # noqa: E402
 from kinesphere.representations import primitive276  # noqa: E402
 from kinesphere.representations.primitive276 import Frame  # noqa: E402
 from services.trainer import primitives  # noqa: E402
