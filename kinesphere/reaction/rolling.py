@@ -17,6 +17,7 @@ from kinesphere.reaction.rollout import (
     Floats,
     Graph,
     Surroundings,
+    carried,
     emit,
     segment_history,
     sound,
@@ -75,7 +76,7 @@ class Rollout:
             if self.mode == "refine":
                 self._refined(running)
             else:
-                _leave(running, slice(0, 1 if self.mode == "slide" else FUTURE))
+                _leave(running, 0, 1 if self.mode == "slide" else FUTURE)
             unmade = [body for body in running if body.wanting and body.following is None]
             self._draft(unmade, self.lead if self.mode == "segment" else 0)
             if progress is not None:
@@ -118,7 +119,7 @@ class Rollout:
                 )
             for body, future in zip(bodies, self.refine(_batch(inputs))["future"], strict=True):
                 body.running.future = future
-            _leave(bodies, slice(place, place + 1))
+            _leave(bodies, place, 1)
             if self.lead and FUTURE - 1 - place == self.lead:
                 self._draft([body for body in bodies if len(body.rows) + self.lead < body.wanted], ahead=True)
 
@@ -160,6 +161,11 @@ class _Body:
         start, frame = segment_history(rows)
         self.following = _Segment(frame, start, occupancy_around(self.around.scene, frame))
 
+    def carried(self, place: int, count: int) -> FloatArray:
+        running = self.running
+        left = primitive276.to_canonical(self.rows[-1:], running.frame)[0]
+        return carried(running.future, running.start, place, count, left)
+
     def inputs(
         self, segment: _Segment, history: FloatArray, late: int, earlier: int = 0
     ) -> dict[str, NDArray[Any]]:
@@ -167,9 +173,9 @@ class _Body:
         return {"history": history, "occupancy": segment.cells, **seen}
 
 
-def _leave(bodies: list[_Body], part: slice) -> None:
-    """That part of the running segments' frames leaves; the arithmetic is done for all at once."""
-    futures = np.stack([body.running.future[part] for body in bodies])
+def _leave(bodies: list[_Body], place: int, count: int) -> None:
+    """Those of the running segments' frames leave; the arithmetic is done for all at once."""
+    futures = np.stack([body.carried(place, count) for body in bodies])
     rows = sound(futures.reshape(-1, LAYOUT.total)).reshape(futures.shape)
     for body, made in zip(bodies, rows, strict=True):
         body.rows = np.concatenate([body.rows, primitive276.to_world(made, body.running.frame)])

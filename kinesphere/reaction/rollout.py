@@ -38,6 +38,7 @@ Graph = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
 FPS: Final = 20.0
 LATENT: Final = 64
 TEXT: Final = 384
+FADE: Final = 0.7  # of what a body is off that is left after a frame
 # The parts that lead from a frame to the next.
 STEPS: Final = ("translation_delta", "orientation_delta", "joint_deltas")
 _ROOT: Final = slice(LAYOUT["rotations"].start, LAYOUT["rotations"].start + 6)
@@ -103,6 +104,21 @@ def segment_history(rows: Floats, frame: Frame | None = None) -> tuple[FloatArra
     if frame is None:
         frame = floor_frame(newest[0, LAYOUT["joints"]].reshape(NUM_JOINTS, 3))
     return primitive276.to_canonical(newest, frame), frame
+
+
+def carried(future: Floats, start: Floats, place: int, count: int, left: Floats) -> FloatArray:
+    """``count`` rows of a graph's ``future`` [8,276] from ``place`` on, as they follow the frame that ``left`` [276].
+
+    What has left is not quite what the rows go on from: a segment is made from frames that were foreseen and then
+    corrected (``start`` [2,276]), and every correction decodes it anew. What the body is off there is carried along and
+    dies away, so that it neither jumps nor stays behind. All are told in the segment's frame.
+    """
+    off = np.asarray(left) - (future[place - 1] if place else start[-1])
+    for name in STEPS:
+        off[LAYOUT[name]] = 0.0
+    fading = FADE ** np.arange(1, count + 1, dtype=np.float32)
+    rows: FloatArray = np.asarray(future[place : place + count], dtype=np.float32) + fading[:, None] * off
+    return rows
 
 
 def emit(future: Floats, frame: Frame) -> FloatArray:

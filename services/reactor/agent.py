@@ -161,17 +161,21 @@ class Agent:
         self.segment.future = _mixed(future, weights)
 
     def take(self, steps: int) -> list[tuple[FloatArray, Frame]]:
-        """The next ``steps`` rows [276], as the networks made them, each with its frame; fewer when there is no segment
-        to take them from, or it holds nonsense."""
+        """The next ``steps`` rows [276], as the networks made them and as they follow what has left, each with its
+        frame; fewer when there is no segment to take them from, or it holds nonsense."""
         rows: list[tuple[FloatArray, Frame]] = []
+        newest = self.rows[-1:]
         while len(rows) < steps and self.turn_over():
             segment = self.segment
             assert segment is not None
-            row = segment.future[segment.place]
+            left = primitive276.to_canonical(newest, segment.frame)[0]
+            row = rollout.carried(segment.future, segment.start, segment.place, 1, left)[0]
             segment.place += 1
             if not np.isfinite(row).all():
                 break
             rows.append((row, segment.frame))
+            if len(rows) < steps:
+                newest = primitive276.to_world(row[None], segment.frame)
         return rows
 
     def follow(self, row: FloatArray, pose: FloatArray) -> bool:
