@@ -113,14 +113,19 @@ class Connection:
     async def call(self, method: str, request: Any) -> Any:
         """A call with one answer, by a replica that is there. Raises InputError and ServiceError."""
         until = time.monotonic() + self.timeout
+        unavailable: grpc.aio.AioRpcError | None = None
         while True:
             place, stub = self.stub()
             left = max(0.1, until - time.monotonic())
             try:
                 answer = await getattr(stub, method)(request, timeout=left)
             except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and unavailable is not None:
+                    # The time went into trying again: why it had to says more than that it is over.
+                    raise wire.translate(unavailable) from None
                 if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > until:
                     raise wire.translate(error) from None
+                unavailable = error
                 await self.leave(place)
             else:
                 self.works()

@@ -128,9 +128,10 @@ class Sampler:
             ]
 
     def __call__(
-        self, history: Tensor, text: Tensor, noise: Tensor, modulate: Modulate | None = None
+        self, history: Tensor, text: Tensor, noise: Tensor, modulate: Modulate | None = None, begin: int = 0
     ) -> Tensor:
-        """history [B,2,276] raw, text [B,384]."""
+        """history [B,2,276] raw, text [B,384]. begin: steps that are left out; ``noise`` is a latent that has gone
+        through them."""
         prior, guidance = self.prior, self.prior.config.guidance
         told = prior.condition(history, text)
         if guidance != 1.0:
@@ -138,8 +139,9 @@ class Sampler:
             free = prior.condition(history, torch.zeros_like(text))
             told = [torch.cat(pair) for pair in zip(told, free, strict=True)]
             modulate = _first_half(modulate, prior.config.width) if modulate is not None else None
-        latent = prior.config.temperature * noise
-        for step, timing in zip(self.scheduler.timesteps.tolist(), self.timings, strict=True):
+        latent = noise if begin else prior.config.temperature * noise
+        steps = list(zip(self.scheduler.timesteps.tolist(), self.timings, strict=True))
+        for step, timing in steps[begin:]:
             if guidance == 1.0:
                 clean = prior(latent, timing, told, modulate)
             else:

@@ -70,8 +70,9 @@ class RefinementStage(TrainingStage):
             encoder.normalizer.set(*(each.to(self.device) for each in observed_statistics(*seen)))
         self.sampler = Sampler(self.reactor.prior, recipe.options.get("sampling_steps"))
 
-    def running(self, batch: Batch, text: Tensor, late: Tensor, noise: Tensor) -> Running:
-        """Segments sampled from observations ``late`` [B] frames old."""
+    def running(self, batch: Batch, text: Tensor, late: Tensor, noise: Tensor, begin: int = 0) -> Running:
+        """Segments sampled from observations ``late`` [B] frames old. begin: steps of sampling that are left out; what
+        was recorded, with as much noise, goes through the others."""
         reactor = self.reactor
         joints, six = batch.joints.to(self.device), batch.six.to(self.device)
         left, future = cut(joints, six, 0)
@@ -82,8 +83,12 @@ class RefinementStage(TrainingStage):
                 (reactor.hhi, reactor.hhi.observe(history, *partner_inputs(batch, frames, 1, late))),
                 (reactor.hsi, reactor.hsi.observe(history, *scene_inputs(batch, frames))),
             ]
+            if begin:
+                time = self.sampler.scheduler.timesteps[begin].expand(len(noise)).to(self.device)
+                recorded = reactor.vae.encode(history, future)
+                noise = self.sampler.scheduler.add_noise(recorded, noise, time)
             alpha = torch.ones(len(history), 2, device=self.device)
-            latent = self.sampler(history, text, noise, Mixer(observed, alpha, reactor.clamp))
+            latent = self.sampler(history, text, noise, Mixer(observed, alpha, reactor.clamp), begin)
         return Running(batch, frames, history, left, future, latent)
 
     def refined(self, network: Refinement, run: Running, recent: Tensor, frame: int) -> Tensor:
@@ -103,7 +108,10 @@ class RefinementStage(TrainingStage):
         batch = self.train.draw(rng, recipe.budget.batch, 1)
         text = self.texts(some_texts(batch.texts, rng, options.get("unsaid", 0.3))).to(self.device)
         late = torch.randint(0, FUTURE + 1, (len(text),), device=self.device)
-        run = self.running(batch, text, late, torch.randn(len(text), 1, 64, device=self.device))
+        # A segment sampled from nothing differs from the recording by chance more than by what has been seen since,
+        # and to undo chance is to become average. Most begin near the recording, so that what was seen tells.
+        begin = int(rng.integers(len(self.sampler.timings)))
+        run = self.running(batch, text, late, torch.randn(len(text), 1, 64, device=self.device), begin)
         count = int(options.get("frames", 3))
         first = int(rng.integers(FUTURE - count + 1))
         with torch.no_grad():
