@@ -22,6 +22,11 @@ HELD_OUT: Final[dict[str, tuple[str, str]]] = {
     "vae": ("val/MPJPE_mm", "joint error, mm"),
     "decoder": ("val/MPJPE_mm", "joint error, mm"),
     "sft": ("val/motion_loss", "loss of motion tokens"),
+    "prior_vae": ("val/MPJPE_mm", "joint error, mm"),
+    "prior": ("val/frechet", "Frechet distance"),
+    "hhi": ("val/frechet", "Frechet distance"),
+    "hsi": ("val/pelvis_end_mm", "pelvis off at the end, mm"),
+    "fwsr": ("val/MPJPE_mm", "joint error, mm"),
 }
 LOSS, VALIDATION = "#2674c4", "#e8721e"
 Curve = list[tuple[int, float]]
@@ -83,7 +88,9 @@ def draw(runs: Path, path: Path, names: str = "*_small") -> list[str]:
         axes.set_ylim(0, 1.15 * late[int(0.99 * (len(late) - 1))])
         axes.tick_params(axis="y", labelcolor=LOSS)
         axes.spines["top"].set_visible(False)
-        curve, label = held_out(folder.name.split("_")[0], curves)
+        # "prior_vae" before "prior": the longest that fits.
+        stage = max((each for each in HELD_OUT if folder.name.startswith(each)), key=len, default="")
+        curve, label = held_out(stage, curves)
         if curve:
             right = axes.twinx()
             right.plot(*zip(*curve, strict=True), color=VALIDATION, marker="o", markersize=3)
