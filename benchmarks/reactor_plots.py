@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
 from benchmarks.reactor_load import QUANTILES
 
@@ -34,15 +35,22 @@ def _distributions(axes: Axes, result: dict[str, Any]) -> None:
     axes.axhline(99, color="0.8", lw=0.8, zorder=0)
     for limit in (AIM_ONE_MS, result["limit_ms"]):
         axes.axvline(limit, color="0.5", ls=":", lw=1)
-        axes.text(limit, 2, f" {limit:g} ms", color="0.4", fontsize=8)
+        axes.text(limit, 40, f" {limit:g} ms", color="0.4", fontsize=8)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    _milliseconds(axes.xaxis)
     axes.set(
         xlabel="partner's frame in to agent's frame out, ms", ylabel="share of frames, %", ylim=(0, 100.5),
         title="Latency (sessions × their rate)",
     )  # fmt: skip
     if runs:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(loc="lower right", framealpha=1, edgecolor="none", fontsize=8)
+
+
+def _milliseconds(axis: Axis) -> None:
+    """Ticks of a logarithmic axis that can be read."""
+    axis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FormatStrFormatter("%g"))
 
 
 def _capacities(axes: Axes, result: dict[str, Any]) -> None:
@@ -55,7 +63,7 @@ def _capacities(axes: Axes, result: dict[str, Any]) -> None:
         axes.axvline(found["admitted"], color=colour, ls="-.", lw=0.9, label=f"{found['admitted']} admitted")
     axes.axhline(result["limit_ms"], color="0.5", ls=":", lw=1)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    _milliseconds(axes.yaxis)
     axes.set(
         xlabel="sessions",
         ylabel="ms",

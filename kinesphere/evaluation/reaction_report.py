@@ -223,7 +223,7 @@ def _bars(axes: Any, table: Table, metric: str) -> None:
     real = table.rows[0].interval(metric)
     if real is not None:
         axes.axvline(real[0], color="#333333", linestyle="--", linewidth=0.8)
-    axes.set_title(f"{table.name.split(',')[0]}: {_heading(metric)}", fontsize=10)
+    axes.set_title(f"{table.name.split(',')[0]}: {_heading(metric)}", fontsize=9, loc="right")
     axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=8)
     axes.set_ylim(len(table.rows) - 0.4, -0.6)
     axes.margins(x=0.2)
