@@ -45,7 +45,7 @@ class Rollout:
     """Frames after frames. mode: ``segment`` emits whole segments; ``refine`` corrects each frame before it leaves;
     ``slide`` makes a new segment for every frame and emits its first one. late: frames that a partner's are behind.
     lead: frames before a segment's first one at which it is made, as a service does (its ``lead_frames``): from the
-    frames that the running segment foresees, and from a partner who was seen so much earlier. ``slide`` has no lead.
+    frames that the running segment foresees, without a partner's newest ``lead`` ones. ``slide`` has no lead.
     """
 
     segment: Graph
@@ -83,15 +83,15 @@ class Rollout:
                 progress(sum(min(len(body.rows), body.wanted) - body.known for body in bodies))
         return [body.rows[: body.wanted] for body in bodies]
 
-    def _draft(self, bodies: list[_Body], earlier: int = 0, ahead: bool = False) -> None:
-        """The following segment of each body. earlier: frames since the partner was looked at. ahead: from what the
-        running segment foresees."""
+    def _draft(self, bodies: list[_Body], unseen: int = 0, ahead: int = 0) -> None:
+        """The following segment of each body. unseen: newest frames of the partner that are not known yet. ahead:
+        frames of the running segment that have not left; it is gone on from as it is foreseen."""
         if not bodies:
             return
         for body in bodies:
-            body.draft(ahead)
+            body.draft(ahead > 0)
         inputs = [
-            body.inputs(body.following, body.following.start, self.late, earlier)
+            body.inputs(body.following, body.following.start, self.late + unseen, ahead)
             | {
                 "text": _text(body.around.text),
                 "noise": body.noise.standard_normal((1, LATENT)).astype(np.float32),
@@ -121,7 +121,8 @@ class Rollout:
                 body.running.future = future
             _leave(bodies, place, 1)
             if self.lead and FUTURE - 1 - place == self.lead:
-                self._draft([body for body in bodies if len(body.rows) + self.lead < body.wanted], ahead=True)
+                wanting = [body for body in bodies if len(body.rows) + self.lead < body.wanted]
+                self._draft(wanting, self.lead, self.lead)
 
 
 @dataclass(eq=False)
@@ -167,9 +168,9 @@ class _Body:
         return carried(running.future, running.start, place, count, left)
 
     def inputs(
-        self, segment: _Segment, history: FloatArray, late: int, earlier: int = 0
+        self, segment: _Segment, history: FloatArray, late: int, ahead: int = 0
     ) -> dict[str, NDArray[Any]]:
-        seen = self.around.observed(segment.frame, len(self.rows) - 1 - earlier, late)
+        seen = self.around.observed(segment.frame, len(self.rows) - 1 + ahead, late)
         return {"history": history, "occupancy": segment.cells, **seen}
 
 

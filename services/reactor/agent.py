@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kinesphere.reaction import rollout
-from kinesphere.reaction.features import occupancy_around, partner_window
+from kinesphere.reaction.features import occupancy_around
 from kinesphere.reaction.rollout import LATENT
 from kinesphere.representations import primitive276
 from kinesphere.representations.primitive276 import FUTURE, HISTORY, Frame
@@ -51,12 +51,13 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """A segment that is asked for: everything but the network's answer."""
+    """A segment that is asked for: everything but the network's answer. ahead: frames that leave before its first."""
 
     number: int
     frame: Frame
     start: FloatArray
     occupancy: FloatArray
+    ahead: int = 0
 
 
 @dataclass(eq=False)
@@ -112,13 +113,13 @@ class Agent:
             if self.left:
                 rows = rollout.emit(self.segment.future[-HISTORY:], self.segment.frame)
         start, frame = rollout.segment_history(rows)
-        return Draft(number, frame, start, occupancy_around(scene, frame))
+        return Draft(number, frame, start, occupancy_around(scene, frame), self.left)
 
     def segment_inputs(
         self, draft: Draft, seen: Sequence[FloatArray], conditions: Conditions
     ) -> dict[str, Array]:
         """Inputs of ``reactor_segment``, a row for each partner's window [n,22,3]; one row when nobody is seen."""
-        inputs = _observed(draft.frame, seen, conditions, draft.occupancy)
+        inputs = _observed(draft.frame, seen, conditions, draft.occupancy, draft.ahead)
         count = len(inputs["partner"])
         # The same noise for every partner, and again on a replica that takes over.
         noise = np.random.Generator(np.random.Philox(key=self.seed, counter=draft.number))
@@ -233,12 +234,12 @@ def _mixed(answers: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def _observed(
-    frame: Frame, seen: Sequence[FloatArray], conditions: Conditions, occupancy: FloatArray
+    frame: Frame, seen: Sequence[FloatArray], conditions: Conditions, occupancy: FloatArray, ahead: int = 0
 ) -> dict[str, Array]:
-    """What both graphs are told of others and of the surroundings, a row for each partner."""
-    windows = [partner_window(frame, window, MODEL_FPS) for window in seen]
-    if not windows:
-        windows = [partner_window(frame, np.zeros((0, NUM_JOINTS, 3), np.float32), MODEL_FPS)]
+    """What both graphs are told of others and of the surroundings, a row for each partner. ahead: frames until the one
+    that they are told at, in which nobody has been seen yet."""
+    nobody = np.zeros((0, NUM_JOINTS, 3), np.float32)
+    windows = [rollout.late_window(frame, window, ahead) for window in seen or [nobody]]
     goal = np.zeros(4, np.float32)
     if conditions.goal is not None:
         goal[:3], goal[3] = (conditions.goal - frame.origin) @ frame.axes, 1.0

@@ -177,8 +177,12 @@ def test_a_segment_made_ahead_sees_the_partner_as_it_was_then() -> None:
     segments = [place for place, asked in enumerate(graph.asked) if "start" not in asked]
     assert segments == [0, 6]  # before the first frame, and with three of its frames left
     frame = rollout.floor_frame(motion.positions[18])
-    pelvis = graph.asked[6]["partner"][0, -1, PARTNER["joints"]][:3]
-    np.testing.assert_allclose(frame.axes @ pelvis + frame.origin, partner[16, 0], atol=1e-4)
+
+    def sees_what_was_known(asked: dict[str, Any]) -> None:
+        np.testing.assert_array_equal(asked["partner_mask"][0], [1] * 7 + [0] * 3)
+        pelvis = asked["partner"][0, 6, PARTNER["joints"]][:3]
+        np.testing.assert_allclose(frame.axes @ pelvis + frame.origin, partner[16, 0], atol=1e-4)
+
+    sees_what_was_known(graph.asked[6])
     Rollout(graph, lead=3).run(graph.rows[:12], 16, around)
-    pelvis = graph.asked[-1]["partner"][0, -1, PARTNER["joints"]][:3]
-    np.testing.assert_allclose(frame.axes @ pelvis + frame.origin, partner[16, 0], atol=1e-4)
+    sees_what_was_known(graph.asked[-1])
