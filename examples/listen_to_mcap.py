@@ -16,6 +16,7 @@ number of programs may do it.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -140,6 +141,8 @@ class Recording:
             "intent": self._session.intent,
             "fps": f"{self._session.fps:g}",
         }
+        if self._session.HasField("skeleton"):  # else the reference body
+            told["offsets"] = json.dumps([round(each, 6) for each in self._session.skeleton.offsets])
         self._writer.add_metadata("kinesphere", told)
         return self
 

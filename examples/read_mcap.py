@@ -8,8 +8,9 @@ Says whether frames are missing.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -24,7 +25,7 @@ from kinesphere import rotations as rot
 from kinesphere.errors import InputError
 from kinesphere.formats import save_motion
 from kinesphere.motion import Motion
-from kinesphere.skeleton import NUM_JOINTS
+from kinesphere.skeleton import NUM_JOINTS, SMPL22
 
 Array = NDArray[np.float64]
 # Frame -> its place [3] and orientation [4] (wxyz) in the world, and the name of the frame that it hangs on.
@@ -83,12 +84,17 @@ def placed(message: Any) -> Placed:
 
 
 def motion(recorded: Recorded) -> Motion:
-    """The session as a motion in Kinesphere's own axes, on the reference body."""
+    """The session as a motion in Kinesphere's own axes, on the agent's own bones."""
+    skeleton = SMPL22
+    if "offsets" in recorded.metadata:
+        offsets = np.array(json.loads(recorded.metadata["offsets"]), np.float32).reshape(NUM_JOINTS, 3)
+        skeleton = replace(SMPL22, offsets=offsets)
     chunks = [frame.motion for frame in recorded.frames]
     return Motion.from_rotations(
         np.array([chunk.translation for chunk in chunks], np.float32),
         np.array([chunk.rotations for chunk in chunks], np.float32).reshape(-1, NUM_JOINTS, 4),
         float(recorded.metadata["fps"]),
+        skeleton,
     )
 
 

@@ -7,6 +7,8 @@ refused before it is unfolded.
 from __future__ import annotations
 
 import io
+import json
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,11 @@ MeshFormat = Literal["glb", "obj", "ply"]
 FORMATS: Final[tuple[MeshFormat, ...]] = ("glb", "obj", "ply")
 MAX_BYTES: Final = 64 * 2**20
 MAX_TRIANGLES: Final = 1_000_000
+MAX_VERTICES: Final = 3 * MAX_TRIANGLES
 MAX_PARTS: Final = 4_096
+# glTF 2.0, accessor.componentType and accessor.type
+_COMPONENT_BYTES: Final = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+_COMPONENTS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _MAX_SAMPLES: Final = 20_000_000
 _SAMPLES_AT_ONCE: Final = 500_000
 _MAX_EXTENT: Final = 10_000.0  # metres from the origin
@@ -61,12 +67,28 @@ def parse(data: bytes, format: MeshFormat, *, up: Literal["y", "z"] = "y") -> Me
     if not 0 < len(data) <= MAX_BYTES:
         raise FormatError("mesh.data", f"{len(data)} bytes, 1 to {MAX_BYTES} are read")
     try:
+        if format == "glb":
+            _check_accessors(data)
         scene = trimesh.load_scene(io.BytesIO(data), file_type=format, process=False, skip_materials=True)
         return _joined(scene, up)
     except FormatError:
         raise
     except Exception as error:  # trimesh's readers raise whatever goes wrong in them
         raise FormatError("mesh", f"is no readable {format}: {type(error).__name__}") from error
+
+
+def _check_accessors(data: bytes) -> None:
+    """Arrays of a binary glTF must lie in it: one that is only announced would be made, of any size, when read."""
+    _, _, _, length, _ = struct.unpack_from("<4sIIII", data)
+    told = json.loads(data[20 : 20 + length])
+    size = 0
+    for accessor in told.get("accessors", []):
+        if "bufferView" not in accessor or "sparse" in accessor:
+            raise FormatError("mesh", "has an accessor without data, or a sparse one")
+        wide = _COMPONENT_BYTES[accessor["componentType"]] * _COMPONENTS[accessor["type"]]
+        size += int(accessor["count"]) * wide
+    if size > len(data):
+        raise FormatError("mesh", f"announces {size} bytes of arrays in a file of {len(data)}")
 
 
 def _joined(scene: object, up: str) -> Mesh:
@@ -83,14 +105,17 @@ def _joined(scene: object, up: str) -> Mesh:
     count = sum(len(part.faces) for _, part in meshes)
     if not 0 < count <= MAX_TRIANGLES:
         raise FormatError("mesh", f"{count} triangles, 1 to {MAX_TRIANGLES} are read")
+    corners = sum(len(part.vertices) for _, part in meshes)
+    if corners > MAX_VERTICES:
+        raise FormatError("mesh.vertices", f"{corners} with all copies, at most {MAX_VERTICES} are read")
     vertices, faces, at = [], [], 0
     for matrix, part in meshes:
-        corners = np.asarray(part.vertices, dtype=np.float64)
-        if not np.all(np.isfinite(corners)):
+        places = np.asarray(part.vertices, dtype=np.float64)
+        if not np.all(np.isfinite(places)):
             raise FormatError("mesh.vertices", "are not all finite")
-        vertices.append(corners @ matrix[:3, :3].T + matrix[:3, 3])
+        vertices.append(places @ matrix[:3, :3].T + matrix[:3, 3])
         faces.append(np.asarray(part.faces, dtype=np.int64) + at)
-        at += len(corners)
+        at += len(places)
     return checked(np.concatenate(vertices), np.concatenate(faces), up)
 
 

@@ -132,6 +132,8 @@ class Agent:
     def begin(self, draft: Draft, latent: FloatArray, future: FloatArray, weights: FloatArray) -> None:
         """The network's answer to ``segment_inputs``: latent [n,1,64], future [n,8,276], mixed by ``weights`` [n]."""
         mixed = _mixed(latent, weights), _mixed(future, weights)
+        if not all(np.isfinite(each).all() for each in mixed):
+            return  # asked for again
         self.following = Segment(draft.number, draft.frame, draft.start, *mixed, draft.occupancy)
 
     def turn_over(self) -> bool:
@@ -173,6 +175,8 @@ class Agent:
             row = rollout.carried(segment.future, segment.start, segment.place, 1, left)[0]
             segment.place += 1
             if not np.isfinite(row).all():
+                # What follows from it would be nonsense too: the next segment goes on from what has left.
+                segment.place, self.following = FUTURE, None
                 break
             rows.append((row, segment.frame))
             if len(rows) < steps:

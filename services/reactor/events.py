@@ -51,4 +51,12 @@ class Events:
                 )
             )  # fmt: skip
             entry.waiting, entry.told = 0, now
+        for event in events:
+            if event.kind == pb.REACTION_EVENT_KIND_PARTNER_GONE:
+                self._forget(event.person_id)
         return events
+
+    def _forget(self, person: str) -> None:
+        """Somebody is gone, and that has been told: who comes next must not add to what is counted."""
+        for key in [key for key, entry in self._counts.items() if key[1] == person and not entry.waiting]:
+            del self._counts[key]

@@ -89,7 +89,7 @@ class Live:
 
     def commit(self, frame: bytes) -> Commit:
         """What the store is told of the frame that is about to leave."""
-        data = state.pack(self.agent.state(), self.partners.state(self.view))
+        data = state.pack(self.agent.state(), self.view.partners)
         return Commit(self.id, self.fence, self.sequence, data, frame)
 
     def publish(self, frame: Published, commit: Commit, now: float) -> None:

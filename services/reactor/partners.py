@@ -29,12 +29,12 @@ _FOLLOW: Final = 0.15  # of the distance to its new value that a weight, or a si
 @dataclass(frozen=True, eq=False)
 class View:
     """What an agent sees at one moment: windows [n,22,3] of its partners (n up to 10), weights [k] (or [1] for nobody),
-    and the newest frame of the one that weighs most. places: the windows as they are in the world."""
+    and the newest frame of the one that weighs most. partners: who they are, their windows as they are in the world."""
 
     windows: list[FloatArray]
     weights: FloatArray
     newest: Seen | None
-    places: list[FloatArray]
+    partners: list[PartnerState]
 
 
 class Partners:
@@ -53,11 +53,14 @@ class Partners:
         track = self._tracks.get(frame.person_id)
         if track is None:
             if len(self._tracks) >= MAX_PARTNERS:
-                self._events.note(pb.REACTION_EVENT_KIND_TOO_MANY_PARTNERS, frame.person_id)
+                self._events.note(pb.REACTION_EVENT_KIND_TOO_MANY_PARTNERS, detail=frame.person_id)
                 return False
             track = PartnerTrack(frame.person_id)
-        for kind, count in track.add(frame.index, frame.seconds, _joints(frame), now):
-            self._events.note(kind, frame.person_id, count)
+        happened = track.add(frame.index, frame.seconds, _joints(frame), now)
+        # Who has never been seen has no name yet: names are the client's, and there may be no end of them.
+        person = frame.person_id if track.newest is not None else ""
+        for kind, count in happened:
+            self._events.note(kind, person, count)
         if track.newest is not None and frame.person_id not in self._tracks:
             self._tracks[frame.person_id] = track
             self._events.note(pb.REACTION_EVENT_KIND_PARTNER_APPEARED, frame.person_id)
@@ -86,13 +89,11 @@ class Partners:
             track.weight += (_FOLLOW if len(tracks) > 1 else 1.0) * (float(weight) - track.weight)
         total = sum(track.weight for track in tracks)
         followed = np.array([track.weight / total for track in tracks], np.float32)
-        return View(windows, followed, tracks[int(followed.argmax())].newest, places)
-
-    def state(self, view: View) -> list[PartnerState]:
-        return [
-            PartnerState(track.person_id, track.weight, window)
-            for track, window in zip(self._tracks.values(), view.places, strict=False)
+        partners = [
+            PartnerState(track.person_id, track.weight, place)
+            for track, place in zip(tracks, places, strict=True)
         ]
+        return View(windows, followed, tracks[int(followed.argmax())].newest, partners)
 
     def restore(self, states: list[PartnerState], now: float) -> None:
         """Go on from what another replica saw."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -66,9 +67,10 @@ class Replica:
         except PreconditionError as error:
             log.warning("model missing", reason=error.message)
             self._missing = error
+        else:
+            log.info("measured", sessions_at_10_fps=self.room(10.0), sessions_at_20_fps=self.room(20.0))
         for task in (self._ticker.run(), self._drafter.run(), self.keeper.run()):
             self._spawn(task)
-        log.info("measured", sessions_at_10_fps=self.room(10.0), sessions_at_20_fps=self.room(20.0))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -86,10 +88,8 @@ class Replica:
 
     def room(self, fps: float) -> int:
         """How many sessions at ``fps`` with one partner would fit, were there no others."""
-        count = 0
-        while count < self._settings.max_sessions and self._capacity.load([(fps, 1)] * (count + 1)) <= 1.0:
-            count += 1
-        return count
+        counts = range(1, self._settings.max_sessions + 1)
+        return bisect_right(counts, 1.0, key=lambda count: self._capacity.load([(fps, 1)] * count))
 
     def get(self, id: str) -> Live | None:
         """The session, if it runs here."""
@@ -161,7 +161,8 @@ class Replica:
         live = Live(id, lease, settings, scene, self._kept(settings.fps))
         if lease.abandoned:
             live.events.note(pb.REACTION_EVENT_KIND_TAKEN_OVER)
-        if live.agent.segment is None:
+        # What the last owner had drafted died with it.
+        if live.agent.left <= self._settings.lead_frames:
             await self._drafter.make([live])
         return live
 

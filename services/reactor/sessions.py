@@ -66,7 +66,8 @@ class Sessions:
                 )
             body = Body.of_history(motion)
             body.tell(settings)
-            initial = state.pack(Agent(settings.seed, body.last_poses(motion)).state(), [])
+            last = await asyncio.to_thread(body.last_poses, motion)  # a long history takes a while
+            initial = state.pack(Agent(settings.seed, last).state(), [])
         scene = await self._builder.packed(settings.scene, "session.scene", body.scale)
         _without_cells(settings)
         text = await self._embedded(settings.intent)

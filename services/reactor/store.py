@@ -55,7 +55,7 @@ class Stored:
     @classmethod
     def of(cls, fields: dict[bytes, bytes]) -> Stored:
         return cls(
-            fields[b"settings"], fields[b"text"], fields[b"scene"], fields[b"state"],
+            fields[b"settings"], fields[b"text"], fields.get(b"scene", b""), fields[b"state"],
             int(fields[b"version"]), int(fields[b"next"]), fields[b"running"] == b"1", float(fields[b"created"]),
         )  # fmt: skip
 

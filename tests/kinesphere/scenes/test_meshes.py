@@ -238,3 +238,35 @@ def test_real_furniture_is_of_human_size(shared_data: Path) -> None:
         assert mesh.vertices[:, 1].max() == pytest.approx(height, abs=0.05)
         assert mesh.vertices[:, 1].min() == pytest.approx(0.0, abs=0.05)
         assert field(mesh).occupancy.mean() > 0.01
+
+
+def test_arrays_that_are_only_announced_are_refused() -> None:
+    told = {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "accessors": [{"componentType": 5126, "type": "VEC3", "count": 20_000_000}],
+    }  # fmt: skip
+    text = json.dumps(told).encode()
+    text += b" " * (-len(text) % 4)
+    head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text), len(text), 0x4E4F534A)
+    with pytest.raises(FormatError, match="accessor without data"):
+        meshes.parse(head + text, "glb")
+    told["accessors"][0]["bufferView"] = 0  # type: ignore[index]
+    text = json.dumps(told).encode()
+    head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text), len(text), 0x4E4F534A)
+    with pytest.raises(FormatError, match="announces"):
+        meshes.parse(head + text, "glb")
+
+
+def test_copies_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = trimesh.Scene()
+    box = trimesh.creation.box()
+    for place in range(4):
+        scene.add_geometry(
+            box, geom_name="box", transform=trimesh.transformations.translation_matrix([place, 0, 0])
+        )
+    data = scene.export(file_type="glb")
+    assert len(meshes.parse(data, "glb").faces) >= 12
+    monkeypatch.setattr(meshes, "MAX_VERTICES", 7)
+    with pytest.raises(FormatError, match=r"mesh\.vertices"):
+        meshes.parse(data, "glb")

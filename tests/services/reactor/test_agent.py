@@ -98,6 +98,23 @@ def test_nonsense_from_the_network_is_held(graphs: tuple[Graph, Graph]) -> None:
     assert np.isfinite(agent.rows).all()
 
 
+def test_nonsense_is_not_gone_on_from() -> None:
+    agent = Agent(1)
+    draft = agent.draft(None)
+    future = np.repeat(draft.start[None, 1:], 8, axis=1)
+    latent, one = np.zeros((1, 1, 64), np.float32), np.ones(1, np.float32)
+    agent.begin(draft, latent, future, one)
+    assert advance([agent], [2]) == [0]
+    agent.refined(np.full_like(future, np.nan), one)
+    assert advance([agent], [1]) == [1]
+    again = agent.draft(None)
+    assert np.isfinite(again.start).all()
+    agent.begin(again, latent, np.full_like(future, np.nan), one)
+    assert agent.following is None
+    agent.begin(again, latent, future, one)
+    assert advance([agent], [1]) == [0]
+
+
 def test_a_jump_of_the_network_is_walked() -> None:
     agent = Agent(1)
     draft = agent.draft(None)

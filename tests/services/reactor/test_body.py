@@ -107,7 +107,7 @@ def test_others_are_seen_as_large_as_the_reference_body(metres: float, scale: fl
         joints - joints[0], walked(SMPL22).positions[4] - walked(SMPL22).positions[4, 0], atol=1e-4
     )
     assert joints[:, 1].min() == pytest.approx(0.0, abs=1e-4)
-    again.restore(partners.state(view), 5.0)
+    again.restore(view.partners, 5.0)
     np.testing.assert_allclose(
         again.view(np.zeros(3, np.float32), 5.0).windows[0], view.windows[0], atol=1e-5
     )
