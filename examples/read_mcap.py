@@ -115,11 +115,11 @@ def write_picture(recorded: Recorded, path: Path, moments: int = 5) -> None:
                 tip = place + _AXIS * rot.rotate(turn, np.array(axis))
                 axes.plot(*np.stack([place, tip], axis=1), color=colour, linewidth=1.2)
         x, y, _ = frames["agent/pelvis"][0]
-        axes.set(xlim=(x - 0.7, x + 0.7), ylim=(y - 0.7, y + 0.7), zlim=(0, 1.8))
+        axes.set(xlim=(x - 0.7, x + 0.7), ylim=(y - 0.7, y + 0.7), zlim=(0, 2.2))
         for ticks in (axes.xaxis, axes.yaxis, axes.zaxis):
             ticks.set_major_locator(MultipleLocator(0.5))
             ticks.set_ticklabels([])
-        axes.set_box_aspect((1.4, 1.4, 1.8), zoom=1.35)
+        axes.set_box_aspect((1.4, 1.4, 2.2), zoom=1.35)
         axes.view_init(elev=12, azim=25)
         axes.set_title(f"frame {recorded.sequences[index]}", fontsize=9, y=1.02)
     figure.text(0.5, 0.03, "X forward red, Y left green, Z up blue; grid 0.5 m", ha="center", fontsize=9)

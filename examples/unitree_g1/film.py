@@ -48,7 +48,7 @@ class Studio:
         self._data = mujoco.MjData(self._model)
         self._camera = mujoco.MjvCamera()
         self._camera.azimuth = heading + 180 + _AZIMUTH
-        self._camera.elevation, self._camera.distance = -8, 3.0
+        self._camera.elevation, self._camera.distance = -8, 3.4
         view = np.radians(self._camera.azimuth)
         self._aside = _APART * np.array([np.sin(view), -np.cos(view), 0.0])  # to the right in the picture
 
