@@ -39,7 +39,7 @@ from mcap_protobuf.writer import Writer
 from numpy.typing import NDArray
 
 from examples.axes import z_up, z_up_rotations
-from examples.session import running_session
+from examples.session import add_options, running_session
 from kinesphere import rotations as rot
 from kinesphere.drawing.figure import PALETTES, body_points, capsules
 from kinesphere.errors import InputError
@@ -191,13 +191,7 @@ def main() -> None:
         prog="python -m examples.listen_to_mcap", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("file", type=Path, metavar="FILE.mcap")
-    parser.add_argument(
-        "--address", default="127.0.0.1:50055", help="reactor, replicas separated by commas [%(default)s]"
-    )
-    parser.add_argument("--session", default="", metavar="NAME", help="sessions/ID [the one that runs]")
-    parser.add_argument(
-        "--wait", type=float, default=600, metavar="S", help="for a session to begin [%(default)g]"
-    )
+    add_options(parser)
     parser.add_argument(
         "--from-sequence", type=int, metavar="N", help="first frame [the oldest that is kept]"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 
@@ -10,6 +11,17 @@ from kinesphere.reaction_plain import ReactionClient
 from kinesphere.v1 import reactor_pb2 as pb
 
 _PAUSE = 0.1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every listener is told: ``--address``, ``--session``, ``--wait``."""
+    parser.add_argument(
+        "--address", default="127.0.0.1:50055", help="reactor, replicas separated by commas [%(default)s]"
+    )
+    parser.add_argument("--session", default="", metavar="NAME", help="sessions/ID [the one that runs]")
+    parser.add_argument(
+        "--wait", type=float, default=600, metavar="S", help="for a session to begin [%(default)g]"
+    )
 
 
 def running_session(client: ReactionClient, name: str = "", wait: float = 0.0) -> pb.Session:

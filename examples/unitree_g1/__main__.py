@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from examples.session import running_session
+from examples.session import add_options, running_session
 from examples.unitree_g1.film import write_film, write_picture
 from examples.unitree_g1.model import Robot, find_model
 from examples.unitree_g1.retarget import Followed, Retargeter
@@ -147,13 +147,7 @@ def main() -> None:
     parser.add_argument(
         "--motion", type=Path, metavar="FILE", help="a motion file (.bvh, .npz ...) instead of a session"
     )
-    parser.add_argument(
-        "--address", default="127.0.0.1:50055", help="reactor, replicas separated by commas [%(default)s]"
-    )
-    parser.add_argument("--session", default="", metavar="NAME", help="sessions/ID [the one that runs]")
-    parser.add_argument(
-        "--wait", type=float, default=600, metavar="S", help="for a session to begin [%(default)g]"
-    )
+    add_options(parser)
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), metavar="S", help="to follow at most [to the end]"
     )

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from kinesphere.evaluation.answers import Answer
+from kinesphere.evaluation.bars import draw_bars
 from kinesphere.evaluation.reaction import Result, Table
 from kinesphere.evaluation.reaction_scores import summary
 from kinesphere.evaluation.t2m import Row
@@ -45,7 +46,6 @@ _PLOTTED: Final = {
     ),
     "things, composed": ("fid", "goal_distance", "collision", "jerk_borders"),
 }  # fmt: skip
-_COLOURS: Final = ("#70788a", "#b8bec9", "#2674c4", "#e8721e", "#1a968c", "#6c56be", "#c49614", "#a83a50")
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -200,31 +200,10 @@ def plot(result: Result, path: Path | str) -> Path:
     FigureCanvasAgg(figure)
     places = list(figure.subplots(count, 4, squeeze=False).flat)
     for axes, (table, metric) in zip(places, panels, strict=False):
-        _bars(axes, table, metric)
+        title = f"{table.name.split(',')[0]}: {_heading(metric)}"
+        draw_bars(axes, table.rows, metric, title, _HEADINGS[metric][1])
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     path = Path(path)
     figure.savefig(path, dpi=100, format="png")
     return path
-
-
-def _bars(axes: Any, table: Table, metric: str) -> None:
-    digits = _HEADINGS[metric][1]
-    for place, row in enumerate(table.rows):
-        interval = row.interval(metric)
-        if interval is None:
-            continue
-        mean, half = interval
-        axes.barh(place, mean, xerr=half, color=_COLOURS[place % len(_COLOURS)], capsize=3, height=0.7)
-        axes.annotate(
-            f"{mean:.{digits}f}", (mean + half, place), xytext=(4, 0), textcoords="offset points",
-            va="center", fontsize=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-        )  # fmt: skip
-    real = table.rows[0].interval(metric)
-    if real is not None:
-        axes.axvline(real[0], color="#333333", linestyle="--", linewidth=0.8)
-    axes.set_title(f"{table.name.split(',')[0]}: {_heading(metric)}", fontsize=9, loc="right")
-    axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows], fontsize=8)
-    axes.set_ylim(len(table.rows) - 0.4, -0.6)
-    axes.margins(x=0.2)
-    axes.spines[["top", "right"]].set_visible(False)

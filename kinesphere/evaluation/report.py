@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from kinesphere.evaluation.bars import draw_bars
 from kinesphere.evaluation.t2m import METRICS, Row, Table
 
 # Heading, and whether larger is better (None: closer to real is better).
@@ -103,32 +104,9 @@ def plot(table: Table, path: Path | str) -> Path:
     metrics = ("r_precision_1", "r_precision_3", "fid", "mm_dist", "diversity", "skating")
     figure = Figure(figsize=(13, 1.6 + 0.42 * len(table.rows) * 2), layout="constrained")
     FigureCanvasAgg(figure)
-    colours = ["#70788a", "#b8bec9", "#2674c4", "#e8721e", "#1a968c", "#6c56be", "#c49614"]
     for axes, metric in zip(figure.subplots(2, 3, sharey=True).flat, metrics, strict=True):
-        for place, row in enumerate(table.rows):
-            interval = row.interval(metric)
-            if interval is None:
-                continue
-            mean, half = interval
-            axes.barh(place, mean, xerr=half, color=colours[place % len(colours)], capsize=3, height=0.7)
-            axes.annotate(
-                f"{mean:.3f}",
-                (mean + half, place),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-            )
-        real = table.rows[0].interval(metric)
-        if real is not None:
-            axes.axvline(real[0], color="#333333", linestyle="--", linewidth=0.8)
         heading, better = _HEADINGS[metric]
-        axes.set_title(f"{heading} ({_ARROWS[better]})", fontsize=11)
-        axes.set_yticks(range(len(table.rows)), [row.name for row in table.rows])
-        axes.set_ylim(len(table.rows) - 0.4, -0.6)
-        axes.margins(x=0.18)
-        axes.spines[["top", "right"]].set_visible(False)
+        draw_bars(axes, table.rows, metric, f"{heading} ({_ARROWS[better]})")
     path = Path(path)
     figure.savefig(path, dpi=110, format="png")
     return path

@@ -212,7 +212,7 @@ def advance(agents: Sequence[Agent], steps: Sequence[int]) -> list[int]:
         own = iter(rollout.sound(np.stack(together)))
         worlds = [primitive276.to_world(next(own)[None], frame)[0] for rows in taken for _, frame in rows]
         translation, rotations, joints = primitive276.decode(np.stack(worlds))
-        found = zip(worlds, poses.join(poses.on_the_floor(translation, joints), rotations), strict=True)
+        found = zip(worlds, poses.join(rollout.on_the_floor(translation, joints), rotations), strict=True)
     held = []
     for agent, rows, count in zip(agents, taken, steps, strict=True):
         odd = sum(not agent.follow(*next(found)) for _ in rows)

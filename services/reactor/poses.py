@@ -13,7 +13,6 @@ import numpy as np
 from kinesphere import rotations as rot
 from kinesphere.motion import forward_kinematics
 from kinesphere.reaction.rollout import FPS
-from kinesphere.reaction.rollout import on_the_floor as on_the_floor
 from kinesphere.skeleton import JOINT_INDEX, NUM_JOINTS, FloatArray
 
 MODEL_FPS: Final = FPS

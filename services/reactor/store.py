@@ -85,9 +85,8 @@ class Store:
 
     def __init__(self, url: str, *, lease: float, expiry: float, frames_kept: int, timeout: float) -> None:
         self._lease_ms, self._expiry_ms = round(lease * 1000), round(expiry * 1000)
-        self.patience = (
-            timeout + lease
-        )  # seconds: a commit that failed after longer was not held up by the store
+        # Seconds: a commit that failed after longer was not held up by the store.
+        self.patience = timeout + lease
         self._frames_kept = frames_kept
         # No retries: a tick goes on in memory rather than wait, and whoever else calls is told.
         options: dict[str, Any] = {"retry": Retry(NoBackoff(), 0)}

@@ -12,7 +12,7 @@ import pytest
 from kinesphere import rotations as rot
 from kinesphere.motion import Motion, forward_kinematics
 from kinesphere.reaction.rolling import Rollout
-from kinesphere.reaction.rollout import Surroundings, rows_of
+from kinesphere.reaction.rollout import Surroundings, on_the_floor, rows_of
 from kinesphere.representations.primitive276 import LAYOUT
 from kinesphere.scenes import Box, Raster, Scene
 from kinesphere.v1 import reactor_pb2 as pb
@@ -73,7 +73,7 @@ def test_it_moves_as_a_rollout_without_a_server(graphs: tuple[Graph, Graph]) -> 
     joints = forward_kinematics(*poses.split(made))
     # What leaves is lifted onto the floor where the networks sink; they go on from what they made.
     sinking = reference[2:, LAYOUT["joints"]].reshape(-1, 22, 3)
-    expected = poses.on_the_floor(reference[2:, :3], sinking)
+    expected = on_the_floor(reference[2:, :3], sinking)
     np.testing.assert_allclose(joints[:, 0], expected, atol=2e-3)
 
 
@@ -195,7 +195,7 @@ def test_a_body_leaves_on_the_floor() -> None:
         np.tile(np.eye(4, dtype=np.float32)[0], (2, 22, 1)),
         20.0,
     )
-    lifted = poses.on_the_floor(motion.translation, motion.positions)
+    lifted = on_the_floor(motion.translation, motion.positions)
     np.testing.assert_array_equal(lifted[0], motion.translation[0])  # above it: as it is
     lowest = forward_kinematics(lifted, motion.rotations)[1, :, 1].min()
     assert lowest == pytest.approx(0, abs=1e-5)
